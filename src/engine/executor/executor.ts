@@ -2,51 +2,10 @@
  * What runs a step. One interface, several implementations: `llama` (the library), `scripted` (tests), later `simulated`
  * (a cost model). The scheduler decides; an executor only does what the plan says, in its order.
  */
-import type { KvLayout, SamplingParams, SequenceId, TokenId, TokenOutput } from "../types.ts";
+import type { StepPlan, StepResult } from "../plan.ts";
+import type { KvLayout, SamplingParams, TokenId } from "../types.ts";
 
-/** Changes to the KV cache, applied in order before the rows are computed. `end` is exclusive; -1: to the end. */
-export type CacheOperation =
-  | {
-      readonly kind: "copy";
-      readonly from: SequenceId;
-      readonly to: SequenceId;
-      readonly start: number;
-      readonly end: number;
-    }
-  | { readonly kind: "remove"; readonly sequence: SequenceId; readonly start: number; readonly end: number };
-
-/** Consecutive tokens of one sequence. */
-export interface PlanRow {
-  readonly requestId: string;
-  readonly sequence: SequenceId;
-  /** Position of the first token; equals the number of tokens that the sequence holds before the step. */
-  readonly start: number;
-  readonly tokens: readonly TokenId[];
-  /** "last": sample one token after the last one. "all": also give log-probabilities of `targets`. "none": neither. */
-  readonly outputs: "none" | "last" | "all";
-  /** For "all": the token that follows each of `tokens`; one shorter when the last one is followed by the sampled token. */
-  readonly targets?: readonly TokenId[];
-  /** For "all": sample a token after the last one too. */
-  readonly sample?: boolean;
-}
-
-export interface StepPlan {
-  readonly operations: readonly CacheOperation[];
-  readonly rows: readonly PlanRow[];
-}
-
-export interface RowResult {
-  readonly requestId: string;
-  /** The token that was sampled; null when none was asked for. */
-  readonly sampled: TokenOutput | null;
-  /** For "all": one for each of `targets`. */
-  readonly targets: readonly TokenOutput[] | null;
-}
-
-/** "no-room": the library found no cells; operations were applied, but no row was. */
-export type StepResult =
-  | { readonly status: "done"; readonly rows: readonly RowResult[] }
-  | { readonly status: "no-room" };
+export type { CacheOperation, PlanRow, RowResult, StepPlan, StepResult } from "../plan.ts";
 
 /** Sampling of one request. */
 export interface SamplerSpec {
