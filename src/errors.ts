@@ -186,6 +186,7 @@ export const errorTable = {
     "Run `inkstone doctor --build-native` to build the library from source.",
   ),
   native_build_failed: row(500, "server_error", 3, "Read the build log that the message names."),
+  machine_unfit: row(500, "server_error", 3, "Mend what the report marks, then run `inkstone doctor` again."),
   interrupted: row(499, "server_error", 130, "Run the command again."),
 } as const satisfies Record<string, ErrorRow>;
 

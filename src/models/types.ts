@@ -8,7 +8,23 @@ export interface FetchProgress {
   readonly totalBytes: number | null;
   /** Bytes a second over the last seconds. */
   readonly bytesPerSecond: number;
-  readonly phase: "download" | "verify" | "unpack";
+  /** "wait": another process downloads the same file, and what it has so far is reported. */
+  readonly phase: "download" | "verify" | "unpack" | "wait";
+}
+
+/** What is known about a model before it is fetched. */
+export interface ExpectedModel {
+  /** Name to store it under. */
+  readonly name: string;
+  /** SHA-256 of the GGUF in hexadecimal; null where nobody pinned it. */
+  readonly sha256: string | null;
+  readonly sizeBytes: number | null;
+}
+
+/** Where warnings go, such as a retried download; pino fits. Never given credentials. */
+export interface ModelsLogger {
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
 }
 
 export interface ResolveOptions {
@@ -16,6 +32,9 @@ export interface ResolveOptions {
   readonly onProgress?: (progress: FetchProgress) => void;
   /** Never use the network; throws `offline` where it would be needed. */
   readonly offline?: boolean;
+  /** Look for a newer version and check every byte, also when the model is here. */
+  readonly refresh?: boolean;
+  readonly expected?: ExpectedModel;
 }
 
 /** A model whose files are here and were verified. */

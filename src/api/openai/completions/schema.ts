@@ -1,0 +1,40 @@
+/** Body of POST /v1/completions. */
+import { z } from "zod";
+import { samplingFields } from "../sampling-fields.ts";
+
+const tokenIds = z.array(z.int().min(0)).min(1);
+const maxPrompts = 2048;
+
+/** Fields that are not named here are ignored, but for those in `unsupported-fields.ts`. */
+export const completionSchema = z.object({
+  model: z.string().nullish().describe("A name of GET /v1/models; absent: the first of them."),
+  prompt: z
+    .union([
+      z.string(),
+      tokenIds,
+      z.array(z.string()).min(1).max(maxPrompts),
+      z.array(tokenIds).min(1).max(maxPrompts),
+    ])
+    .describe("A text, its tokens, or a list of either; each prompt of a list gets n choices."),
+  max_tokens: z
+    .int()
+    .min(-1)
+    .nullish()
+    .describe("Most tokens of an answer; -1: the context window's rest; 0 only with echo. Default 16."),
+  ...samplingFields,
+  best_of: z.int().min(1).nullish().describe("Only the value of n."),
+  echo: z.boolean().nullish().describe("Begin the answer with the prompt."),
+  logprobs: z
+    .int()
+    .min(0)
+    .max(20)
+    .nullish()
+    .describe("Alternatives with each token; with echo also for the prompt's."),
+  add_special_tokens: z
+    .boolean()
+    .nullish()
+    .describe("Put BOS before a text where the model wants it. Default true."),
+});
+
+/** A checked body. */
+export type CompletionBody = z.output<typeof completionSchema>;

@@ -1,0 +1,16 @@
+import { defaultApiSettings } from "../api/settings.ts";
+import type { ApiSettings } from "../api/settings.ts";
+import type { Config } from "../config/schema.ts";
+import { packageVersion } from "./package-info.ts";
+
+/** The API's settings from the configuration. */
+export function toApiSettings(config: Config): ApiSettings {
+  return {
+    ...defaultApiSettings,
+    maxBodyBytes: config.maxBodyBytes,
+    requestTimeoutMs: config.requestTimeoutMs,
+    corsOrigins: config.corsOrigins,
+    shareCacheAcrossKeys: config.shareCacheAcrossKeys,
+    version: packageVersion(),
+  };
+}

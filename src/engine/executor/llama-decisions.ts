@@ -1,0 +1,181 @@
+/** What the engine decides about a model before it makes the context. Pure. */
+import { InkstoneError } from "../../errors.ts";
+import { cellPadding, kvCacheTypes, maxSequences } from "../../native/abi.ts";
+import type { ModelFacts } from "../../native/model.ts";
+import type { KvCacheType, KvLayout } from "../types.ts";
+
+const GiB = 1024 ** 3;
+const defaultContextWindow = 8192;
+
+/** Most memory that the streams layout may reserve, in bytes and as a share of what is available. */
+const streamsLimits = { bytes: 2 * GiB, availableShare: 0.15, sequences: 64 };
+/** Share of the available memory that a unified cache may take when its size is not set. */
+const unifiedAvailableShare = 0.25;
+/** A context whose buffers are sized for more sequences than this gains nothing from it. */
+const unifiedSequenceBuffers = 32;
+/** Rows of logits that a step can have beside one for each running request (log-probabilities of prompts). */
+const extraOutputs = 32;
+
+/**
+ * Bytes of one cell over all layers. From the scalar metadata: a model whose layers differ in their number of KV heads
+ * is estimated by its first layer. 0 for a purely recurrent model.
+ */
+export function kvBytesPerToken(facts: ModelFacts, typeK: KvCacheType, typeV: KvCacheType): number {
+  if (facts.isRecurrent) return 0;
+  const number = (key: string): number | null => {
+    const value = Number(facts.metadata[`${facts.architecture}.attention.${key}`] ?? Number.NaN);
+    return Number.isFinite(value) && value > 0 ? value : null;
+  };
+  const headSize = facts.nEmbd / facts.nHead;
+  const perHead = (values: number, type: KvCacheType): number => {
+    const { blockSize, blockBytes } = kvCacheTypes[type];
+    return Math.ceil((values * facts.nHeadKv) / blockSize) * blockBytes;
+  };
+  const keys = perHead(number("key_length") ?? headSize, typeK);
+  // Multi-head latent attention keeps no values of its own: they are part of the keys.
+  const values = number("key_length_mla") !== null ? 0 : perHead(number("value_length") ?? headSize, typeV);
+  return facts.nLayer * (keys + values);
+}
+
+/** Cells rounded up as the library does. */
+export function padCells(cells: number): number {
+  return Math.ceil(cells / cellPadding) * cellPadding;
+}
+
+/**
+ * The context window of a request: the setting, else the smallest of what the model was trained for, 8192 and the cells
+ * of a cache whose size is set. Throws `invalid_config` for more than the model was trained for or the cache can hold.
+ */
+export function chooseContextWindow(
+  setting: number | null,
+  nCtxTrain: number,
+  kvCacheTokens: number | null,
+): number {
+  const trained = nCtxTrain > 0 ? nCtxTrain : Infinity;
+  const cells = kvCacheTokens ?? Infinity;
+  if (setting === null) return Math.min(trained, cells, defaultContextWindow);
+  const refuse = (reason: string): InkstoneError =>
+    new InkstoneError("invalid_config", `The context window is ${setting} tokens, but ${reason}.`, {
+      param: "context-window",
+    });
+  if (setting > trained) throw refuse(`the model was trained for at most ${trained}`);
+  if (setting > cells) throw refuse(`the KV cache is to hold only ${cells}`);
+  return setting;
+}
+
+export interface KvLayoutFacts {
+  readonly kvBytesPerToken: number;
+  readonly maxNumSeqs: number;
+  readonly contextWindow: number;
+  readonly availableMemoryBytes: number;
+  /** The model keeps a recurrent state, alone or beside its cells. */
+  readonly recurrent: boolean;
+}
+
+/**
+ * Streams where every request can have a whole context window of its own without much memory: unrelated requests then
+ * decode faster, as none scans the cells of another. Else one unified cache.
+ */
+export function chooseKvLayout(facts: KvLayoutFacts): KvLayout {
+  const bytes = facts.maxNumSeqs * padCells(facts.contextWindow) * facts.kvBytesPerToken;
+  const fits =
+    bytes <= streamsLimits.bytes && bytes <= streamsLimits.availableShare * facts.availableMemoryBytes;
+  return fits && facts.maxNumSeqs <= streamsLimits.sequences && !facts.recurrent ? "streams" : "unified";
+}
+
+/** Sizes of a context. */
+export interface CacheShape {
+  /** Cells of all sequences. */
+  readonly cells: number;
+  /** Most cells of one sequence. */
+  readonly sequenceTokens: number;
+  readonly sequenceIds: number;
+  /** Sequences that the library sizes its buffers for. */
+  readonly nSeqMax: number;
+  readonly batchOutputs: number;
+}
+
+/** The sizes of a context with this layout; `kvCacheTokens` null: from the memory at hand. */
+export function shapeCache(
+  layout: KvLayout,
+  facts: KvLayoutFacts & { readonly kvCacheTokens: number | null },
+): CacheShape {
+  const { contextWindow, maxNumSeqs } = facts;
+  const batchOutputs = maxNumSeqs + extraOutputs;
+  if (layout === "streams") {
+    return {
+      cells: maxNumSeqs * padCells(contextWindow),
+      sequenceTokens: contextWindow,
+      sequenceIds: maxNumSeqs,
+      nSeqMax: maxNumSeqs,
+      batchOutputs,
+    };
+  }
+  const affordable =
+    facts.kvBytesPerToken > 0
+      ? Math.floor((unifiedAvailableShare * facts.availableMemoryBytes) / facts.kvBytesPerToken)
+      : Number.MAX_SAFE_INTEGER;
+  const wanted = facts.kvCacheTokens ?? Math.min(maxNumSeqs * contextWindow, affordable);
+  const cells = Math.max(contextWindow, wanted);
+  // A recurrent state exists once for each of the library's sequences, so that only those ids can be used.
+  const nSeqMax = facts.recurrent ? maxNumSeqs : unifiedSequenceBuffers;
+  return {
+    cells: padCells(cells),
+    sequenceTokens: contextWindow,
+    sequenceIds: facts.recurrent ? maxNumSeqs : maxSequences,
+    nSeqMax,
+    batchOutputs: Math.max(batchOutputs, nSeqMax),
+  };
+}
+
+/** Does the KV cache keep values in blocks? Then the library demands flash attention. */
+export function isQuantised(type: KvCacheType): boolean {
+  return kvCacheTypes[type].blockSize > 1;
+}
+
+/**
+ * Whether to use flash attention. Throws `invalid_config` when it is off although the values are quantised.
+ */
+export function chooseFlashAttn(facts: {
+  readonly setting: "auto" | "on" | "off";
+  readonly onGpu: boolean;
+  readonly typeV: KvCacheType;
+  readonly kvLayout: KvLayout;
+}): boolean {
+  if (isQuantised(facts.typeV)) {
+    if (facts.setting === "off") {
+      throw new InkstoneError(
+        "invalid_config",
+        `A KV cache with values of type ${facts.typeV} needs flash attention.`,
+        { param: "flash-attn" },
+      );
+    }
+    return true;
+  }
+  if (facts.setting !== "auto") return facts.setting === "on";
+  return facts.onGpu;
+}
+
+/**
+ * Streams that a step of single tokens passes by, so that the library would split it in several. Each can be filled with a
+ * token that is computed for nothing and removed: worth it when fewer are filled than rows are computed, and when
+ * filling makes no row look at more cells than the step does anyway. `sequences` ascend; `lengthOf` gives the tokens that
+ * a stream holds. Answers the streams to fill, ascending.
+ */
+export function holesToFill(
+  sequences: readonly number[],
+  lengthOf: (sequence: number) => number,
+  sequenceTokens: number,
+): number[] {
+  const first = sequences[0];
+  const last = sequences.at(-1);
+  if (first === undefined || last === undefined || last - first + 1 === sequences.length) return [];
+  if (last - first + 1 >= 2 * sequences.length) return [];
+  const present = new Set(sequences);
+  const longest = Math.min(Math.max(...sequences.map(lengthOf)), sequenceTokens - 1);
+  const holes: number[] = [];
+  for (let sequence = first + 1; sequence < last; sequence++) {
+    if (!present.has(sequence) && lengthOf(sequence) <= longest) holes.push(sequence);
+  }
+  return holes;
+}

@@ -1,0 +1,122 @@
+/** Text to tokens, and the vocabulary as data. */
+import koffi from "koffi";
+import { InkstoneError } from "../errors.ts";
+import type { TokenizeOptions } from "../engine/client.ts";
+import type { TokenId, VocabularyData } from "../engine/types.ts";
+import { checkGrammar } from "./grammar.ts";
+import type { Native } from "./library.ts";
+import { loadModel } from "./model.ts";
+import type { LlamaModel } from "./model.ts";
+
+const int32Max = 2 ** 31 - 1;
+
+/** A model's vocabulary without its weights. */
+export interface LoadedVocabulary {
+  tokenize(text: string, options: TokenizeOptions): Int32Array;
+  /** Throws `invalid_grammar`. */
+  checkGrammar(grammar: string): void;
+  exportVocabulary(): VocabularyData;
+  dispose(): void;
+}
+
+/** Loads only the vocabulary of a model; no backend is needed. Throws as `loadModel` does. */
+export function loadVocabulary(native: Native, paths: readonly string[]): LoadedVocabulary {
+  const model = loadModel(native, { paths, vocabOnly: true });
+  return {
+    tokenize: (text, options) => tokenize(model, text, options),
+    checkGrammar: (grammar) => checkGrammar(model, grammar),
+    exportVocabulary: () => exportVocabulary(model),
+    dispose: () => model.dispose(),
+  };
+}
+
+/**
+ * Text to tokens. Lone surrogates are read as U+FFFD; a NUL is text like any other character.
+ * Synchronous: about a second for a million characters. Throws `invalid_request` for more than 2 GiB of text.
+ */
+export function tokenize(model: LlamaModel, text: string, options: TokenizeOptions): Int32Array {
+  const bytes = Buffer.from(text, "utf8");
+  const call = (tokens: Int32Array): number =>
+    model.native.lib.llama_tokenize(
+      model.vocabulary,
+      bytes,
+      bytes.length,
+      tokens,
+      tokens.length,
+      options.addSpecial,
+      options.parseSpecial,
+    );
+  // A byte is rarely more than one token, so that the text is read once.
+  let tokens = new Int32Array(Math.min(bytes.length + 16, int32Max));
+  let count = bytes.length > int32Max ? -(2 ** 31) : call(tokens);
+  if (count < 0 && count !== -(2 ** 31)) {
+    tokens = new Int32Array(-count);
+    count = call(tokens);
+  }
+  if (count < 0) {
+    throw new InkstoneError("invalid_request", `A text of ${bytes.length} bytes is too long to tokenise.`);
+  }
+  return tokens.slice(0, count);
+}
+
+/** The whole vocabulary as plain data. */
+export function exportVocabulary(model: LlamaModel): VocabularyData {
+  const { lib } = model.native;
+  const { facts, vocabulary } = model;
+  const pieces = new ByteList();
+  const offsets = new Uint32Array(facts.nVocab + 1);
+  const isControl = new Uint8Array(facts.nVocab);
+  const endOfGeneration: TokenId[] = [];
+  let scratch = Buffer.alloc(256);
+  for (let token = 0; token < facts.nVocab; token++) {
+    let length = lib.llama_token_to_piece(vocabulary, token, scratch, scratch.length, 0, true);
+    if (length < 0) {
+      scratch = Buffer.alloc(-length);
+      length = lib.llama_token_to_piece(vocabulary, token, scratch, scratch.length, 0, true);
+    }
+    pieces.append(scratch.subarray(0, length));
+    offsets[token + 1] = pieces.length;
+    isControl[token] = lib.llama_vocab_is_control(vocabulary, token) ? 1 : 0;
+    if (lib.llama_vocab_is_eog(vocabulary, token)) endOfGeneration.push(token);
+  }
+  return {
+    nTokens: facts.nVocab,
+    pieces: pieces.toBytes(),
+    offsets,
+    isControl,
+    endOfGeneration,
+    bos: lib.llama_vocab_bos(vocabulary),
+    eos: lib.llama_vocab_eos(vocabulary),
+    addBos: lib.llama_vocab_get_add_bos(vocabulary),
+    chatTemplate: facts.chatTemplate,
+    metadata: facts.metadata,
+  };
+}
+
+/** Tokens that the model's file bans from being generated. */
+export function suppressedTokens(model: LlamaModel): TokenId[] {
+  const count = new Int32Array(1);
+  const pointer = model.native.lib.llama_vocab_get_suppress_tokens(model.vocabulary, count);
+  if (pointer === null || count[0] === undefined || count[0] === 0) return [];
+  return Array.from(new Int32Array(koffi.view(pointer, 4 * count[0])));
+}
+
+/** Bytes that grow. */
+class ByteList {
+  #bytes = new Uint8Array(1 << 20);
+  length = 0;
+
+  append(piece: Uint8Array): void {
+    if (this.length + piece.length > this.#bytes.length) {
+      const grown = new Uint8Array(2 * (this.length + piece.length));
+      grown.set(this.#bytes);
+      this.#bytes = grown;
+    }
+    this.#bytes.set(piece, this.length);
+    this.length += piece.length;
+  }
+
+  toBytes(): Uint8Array {
+    return this.#bytes.slice(0, this.length);
+  }
+}
