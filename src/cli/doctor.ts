@@ -212,7 +212,7 @@ function writingProblem(directory: string): string | null {
 
 async function listModels(context: CliContext, config: Config): Promise<readonly string[] | string> {
   try {
-    return (await (await openModels(context, config)).list()).map(({ name }) => name);
+    return (await openModels(context, config)).list().map(({ name }) => name);
   } catch (error) {
     return toInkstoneError(error).message;
   }
