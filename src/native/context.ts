@@ -1,6 +1,6 @@
 /** A context: the KV cache, the batch that is computed next, and the logits of the last one. */
 import { InkstoneError } from "../errors.ts";
-import { flashAttnType, kvCacheTypes } from "./abi.ts";
+import { flashAttnTypes, kvCacheTypes } from "./abi.ts";
 import type { Batch, Pointer } from "./abi.ts";
 import { Handle, disposeOnError } from "./handle.ts";
 import { failureReason } from "./log.ts";
@@ -19,7 +19,8 @@ export interface ContextOptions {
   readonly sequences: number;
   /** One buffer for all sequences, or one each. */
   readonly unified: boolean;
-  readonly flashAttn: boolean;
+  /** "auto": where every device supports it. */
+  readonly flashAttn: keyof typeof flashAttnTypes;
   readonly typeK: keyof typeof kvCacheTypes;
   readonly typeV: keyof typeof kvCacheTypes;
   /** Threads for single tokens, and for batches. */
@@ -47,7 +48,7 @@ export function createContext(model: LlamaModel, options: ContextOptions): Llama
   params.n_outputs_max_per_seq = 0;
   params.n_threads = options.threads;
   params.n_threads_batch = options.threadsBatch;
-  params.flash_attn_type = options.flashAttn ? flashAttnType.on : flashAttnType.off;
+  params.flash_attn_type = flashAttnTypes[options.flashAttn];
   params.type_k = kvCacheTypes[options.typeK].id;
   params.type_v = kvCacheTypes[options.typeV].id;
   params.kv_unified = options.unified;
@@ -62,7 +63,9 @@ export function createContext(model: LlamaModel, options: ContextOptions): Llama
     );
   }
   const handle = new Handle(model.handle, () => lib.llama_free(pointer));
-  return disposeOnError(handle, () => new LlamaContext(model, pointer, handle, options));
+  const flashAttn =
+    options.flashAttn !== "off" && !lines.some(({ text }) => /Flash Attention not supported/.test(text));
+  return disposeOnError(handle, () => new LlamaContext(model, pointer, handle, options, flashAttn));
 }
 
 /** A context and the batch that it computes. */
@@ -77,6 +80,7 @@ export class LlamaContext {
   readonly batchOutputs: number;
   /** Sequences that the library's buffers are sized for. */
   readonly sequences: number;
+  readonly flashAttn: boolean;
   readonly #memory: Pointer;
   readonly #nVocab: number;
   readonly #batch: Batch;
@@ -89,7 +93,13 @@ export class LlamaContext {
   #logits: Float32Array | null = null;
   #logitsPointer: Pointer | null = null;
 
-  constructor(model: LlamaModel, pointer: Pointer, handle: Handle, options: ContextOptions) {
+  constructor(
+    model: LlamaModel,
+    pointer: Pointer,
+    handle: Handle,
+    options: ContextOptions,
+    flashAttn: boolean,
+  ) {
     const { native } = model;
     const { lib } = native;
     this.model = model;
@@ -100,6 +110,7 @@ export class LlamaContext {
     this.batchTokens = lib.llama_n_batch(pointer);
     this.batchOutputs = Math.max(options.batchOutputs, options.sequences);
     this.sequences = options.sequences;
+    this.flashAttn = flashAttn;
     this.#nVocab = model.facts.nVocab;
     const memory = lib.llama_get_memory(pointer);
     if (memory === null) {

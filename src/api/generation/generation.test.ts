@@ -162,7 +162,7 @@ describe("createGeneration", () => {
     const { generation, events } = create(engine, [plan("a")]);
     generation.start();
     engine.send("a", { tokens: [{ token: 99_999 }] });
-    expect(events).toEqual(["invalid_request"]);
+    expect(events).toEqual(["internal_error"]);
     expect(engine.cancelled).toEqual(["a"]);
   });
 });

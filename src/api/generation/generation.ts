@@ -8,7 +8,7 @@ import type {
   TokenId,
   TokenOutput,
 } from "../../engine/types.ts";
-import { InkstoneError, toInkstoneError } from "../../errors.ts";
+import { InkstoneError } from "../../errors.ts";
 import type { FinishedReason, ModelMetrics } from "../../observe/metrics.ts";
 import type { ServedModel } from "../deps.ts";
 import type { GenerationTotals } from "./usage.ts";
@@ -181,7 +181,8 @@ export function createGeneration(options: GenerationOptions, handlers: Generatio
     try {
       handleUpdate(state, index, update);
     } catch (error) {
-      fail(state, toInkstoneError(error));
+      const message = "the engine's answer could not be read";
+      fail(state, new InkstoneError("internal_error", message, { cause: error }));
     }
   };
 

@@ -164,6 +164,9 @@ function answerStream(c: Context<AppEnv>, deps: AppDeps, options: AnswerOptions)
         events.write((includeUsage ? format.usage(toUsage(totals), toTimings(totals)) : "") + doneEvent);
       } else {
         record.errorCode = error.code;
+        if (error.code === "internal_error") {
+          deps.logger.error({ requestId: c.get("requestId"), error }, "a stream failed unexpectedly");
+        }
         events.write(toEvent(JSON.stringify(toErrorBody(toPublicError(error, c.get("requestId"))))));
       }
       events.close();

@@ -9,8 +9,11 @@ const defaultContextWindow = 8192;
 
 /** Most memory that the streams layout may reserve, in bytes and as a share of what is available. */
 const streamsLimits = { bytes: 2 * GiB, availableShare: 0.15, sequences: 64 };
-/** Share of the available memory that a unified cache may take when its size is not set. */
-const unifiedAvailableShare = 0.25;
+/**
+ * Most memory of a unified cache whose size is not set: a share of what is available, and on a CPU no more than this, as
+ * the cache is cleared at start and every step looks at all cells up to the last used one.
+ */
+const unifiedLimits = { availableShare: 0.25, cpuBytes: GiB };
 /** A context whose buffers are sized for more sequences than this gains nothing from it. */
 const unifiedSequenceBuffers = 32;
 /** Rows of logits that a step can have beside one for each running request (log-probabilities of prompts). */
@@ -68,6 +71,8 @@ export interface KvLayoutFacts {
   readonly maxNumSeqs: number;
   readonly contextWindow: number;
   readonly availableMemoryBytes: number;
+  /** The cache lies in the memory of a GPU. */
+  readonly onGpu: boolean;
   /** The model keeps a recurrent state, alone or beside its cells. */
   readonly recurrent: boolean;
 }
@@ -111,10 +116,10 @@ export function shapeCache(
       batchOutputs,
     };
   }
+  const share = unifiedLimits.availableShare * facts.availableMemoryBytes;
+  const bytes = facts.onGpu ? share : Math.min(share, unifiedLimits.cpuBytes);
   const affordable =
-    facts.kvBytesPerToken > 0
-      ? Math.floor((unifiedAvailableShare * facts.availableMemoryBytes) / facts.kvBytesPerToken)
-      : Number.MAX_SAFE_INTEGER;
+    facts.kvBytesPerToken > 0 ? Math.floor(bytes / facts.kvBytesPerToken) : Number.MAX_SAFE_INTEGER;
   const wanted = facts.kvCacheTokens ?? Math.min(maxNumSeqs * contextWindow, affordable);
   const cells = Math.max(contextWindow, wanted);
   // A recurrent state exists once for each of the library's sequences, so that only those ids can be used.
@@ -134,26 +139,22 @@ export function isQuantised(type: KvCacheType): boolean {
 }
 
 /**
- * Whether to use flash attention. Throws `invalid_config` when it is off although the values are quantised.
+ * The flash attention to ask the library for; "auto" leaves it off only where a device does not support it. On a GPU it is
+ * the faster one. On a CPU it skips the cells of other sequences and computes prompts faster, and takes no buffer that
+ * grows with the cache; only many rows over one long shared prefix decode faster without it (docs/decisions).
+ * Throws `invalid_config` when it is off although the values are quantised.
  */
-export function chooseFlashAttn(facts: {
-  readonly setting: "auto" | "on" | "off";
-  readonly onGpu: boolean;
-  readonly typeV: KvCacheType;
-  readonly kvLayout: KvLayout;
-}): boolean {
-  if (isQuantised(facts.typeV)) {
-    if (facts.setting === "off") {
-      throw new InkstoneError(
-        "invalid_config",
-        `A KV cache with values of type ${facts.typeV} needs flash attention.`,
-        { param: "flash-attn" },
-      );
-    }
-    return true;
-  }
-  if (facts.setting !== "auto") return facts.setting === "on";
-  return facts.onGpu;
+export function chooseFlashAttn(
+  setting: "auto" | "on" | "off",
+  typeV: KvCacheType,
+): "auto" | "on" | "off" {
+  if (!isQuantised(typeV)) return setting;
+  if (setting !== "off") return "on";
+  throw new InkstoneError(
+    "invalid_config",
+    `A KV cache with values of type ${typeV} needs flash attention, which is off.`,
+    { param: "flash-attn" },
+  );
 }
 
 /**

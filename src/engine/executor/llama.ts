@@ -88,7 +88,7 @@ export function createLlamaExecutor(config: EngineConfig, native: Native): Llama
         kvBytes,
         maxNumSeqs: config.maxNumSeqs,
         maxNumBatchedTokens: executor.limits.batchTokens,
-        flashAttn,
+        flashAttn: context.flashAttn,
         threads,
         processor: describeProcessor(facts.buffers),
         libraryVersion: native.version,
@@ -109,21 +109,22 @@ function requireGenerating(facts: ModelFacts): void {
 interface Decided {
   readonly kvLayout: KvLayout;
   readonly shape: ReturnType<typeof shapeCache>;
-  readonly flashAttn: boolean;
+  readonly flashAttn: EngineConfig["flashAttn"];
   readonly kvBytes: number;
   readonly batchTokens: number;
 }
 
 function decide(config: EngineConfig, model: LlamaModel): Decided {
   const { facts, native } = model;
-  const processor = describeProcessor(facts.buffers);
+  const onGpu = describeProcessor(facts.buffers) !== "CPU";
   const recurrent = facts.isRecurrent || facts.isHybrid;
   const bytesPerToken = kvBytesPerToken(facts, config.cacheTypeK, config.cacheTypeV);
   const layoutFacts = {
     kvBytesPerToken: bytesPerToken,
     maxNumSeqs: config.maxNumSeqs,
     contextWindow: chooseContextWindow(config.contextWindow, facts.nCtxTrain, config.kvCacheTokens),
-    availableMemoryBytes: availableMemory(native, facts, processor !== "CPU", config.mmap),
+    availableMemoryBytes: availableMemory(native, facts, onGpu, config.mmap),
+    onGpu,
     recurrent,
   };
   const kvLayout = config.kvLayout === "auto" ? chooseKvLayout(layoutFacts) : config.kvLayout;
@@ -133,12 +134,7 @@ function decide(config: EngineConfig, model: LlamaModel): Decided {
     shape,
     kvBytes: shape.cells * bytesPerToken,
     batchTokens: config.maxNumBatchedTokens ?? defaultBatchTokens,
-    flashAttn: chooseFlashAttn({
-      setting: config.flashAttn,
-      onGpu: processor !== "CPU",
-      typeV: config.cacheTypeV,
-      kvLayout,
-    }),
+    flashAttn: chooseFlashAttn(config.flashAttn, config.cacheTypeV),
   };
 }
 
