@@ -59,7 +59,8 @@ export function createRunCommand(context: CliContext): Command {
       const parameters = parametersOf(options);
       const prompt = await toPrompt(context.stdin, typed);
       if (prompt === null && (options.json || !context.stdout.isTerminal)) {
-        throw new InkstoneError("unknown_option", "no prompt was given, and a chat needs a terminal");
+        const taken = model === undefined ? "" : `; ${JSON.stringify(model)} is taken for the model`;
+        throw new InkstoneError("unknown_option", `no prompt was given, and a chat needs a terminal${taken}`);
       }
       const session = await interruptible(context, async (signal): Promise<ChatSession> => {
         if (options.url !== undefined) {

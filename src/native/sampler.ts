@@ -119,12 +119,13 @@ export class Candidates {
     this.#lib.llama_sampler_apply(sampler, this.#memory.pointer);
   }
 
-  /** The candidate that the sampler chose; null when it chose none. */
+  /** The token that the sampler chose; null when it chose none. */
   get selected(): number | null {
     const index = Number(BigInt.asIntN(64, this.#header[2] ?? -1n));
-    return index < 0 || index >= this.size ? null : (this.#ids[3 * index] ?? null);
+    return index < 0 || index >= this.size ? null : this.tokenAt(index);
   }
 
+  /** How many candidates there are. */
   get size(): number {
     return Number(this.#header[1]);
   }
@@ -136,6 +137,16 @@ export class Candidates {
       if (this.#logits[at + 1] !== -Infinity) tokens.push(this.#ids[at] as number);
     }
     return tokens;
+  }
+
+  /** The token of a candidate, by its place. */
+  tokenAt(index: number): number {
+    return this.#ids[3 * index] as number;
+  }
+
+  /** Keeps only the first `size` candidates. */
+  truncate(size: number): void {
+    this.#header[1] = BigInt(size);
   }
 
   #reset(size: number): void {

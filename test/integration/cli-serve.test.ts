@@ -10,7 +10,7 @@ describe("a running server", () => {
   let server: RunningServer;
 
   beforeAll(async () => {
-    server = await startServer({ args: [...small, "--alias", "another-name"] });
+    server = await startServer({ args: [...small, "--served-model-name", "another-name"] });
   });
 
   afterAll(async () => {
@@ -84,16 +84,37 @@ describe("a running server", () => {
     expect((await fetch(`${server.url}/health/ready`)).status).toBe(200);
   });
 
-  test("SIGTERM lets a request end, answers no new one, and stops with 0", async () => {
-    const running = runCommand(["run", "--url", server.url, "Count to ten.", "--max-tokens", "40"]);
-    await expect
-      .poll(async () => (await fetch(`${server.url}/metrics`)).text(), { timeout: 30_000 })
-      .toMatch(/inkstone:num_requests_running\{[^}]*\} 1\b/);
+  test("SIGTERM lets a running request end, and stops with 0", async () => {
+    const answer = await fetch(`${server.url}/v1/completions`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ prompt: "Once", max_tokens: 40, ignore_eos: true, stream: true }),
+    });
+    const read = answer.text();
     const exitCode = await server.stop();
     expect(exitCode).toBe(0);
-    expect(await running).toMatchObject({ exitCode: 0 });
+    expect(await read).toMatch(/data: \[DONE\]\s*$/);
     expect(server.childPids()).toEqual([]);
   });
+});
+
+test("a second signal stops at once", async () => {
+  const server = await startServer({ args: small });
+  const answer = await fetch(`${server.url}/v1/completions`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ prompt: "Once", max_tokens: 500, ignore_eos: true, stream: true }),
+  });
+  expect(answer.status).toBe(200);
+  const read = answer.text().then(
+    () => "whole",
+    () => "cut off",
+  );
+  process.kill(server.pid, "SIGINT");
+  await expect.poll(() => server.stderr()).toContain('"msg":"stopping"');
+  process.kill(server.pid, "SIGINT");
+  expect(await server.exited).toBe(130);
+  expect(await read).toBe("cut off");
 });
 
 test("run answers from an engine of its own, and leaves nothing on standard error", async () => {

@@ -80,14 +80,8 @@ describe("help and mistakes", () => {
   });
 
   test("a reader that goes away is no failure", async () => {
-    const { stderr } = await promisify(execFile)("bash", [
-      "-o",
-      "pipefail",
-      "-c",
-      `for n in 1 2 3; do "$0" "$1" config --json | true || [ $? -eq 0 ] || exit 1; done`,
-      process.execPath,
-      entry,
-    ]);
+    const script = 'set -o pipefail; "$0" "$1" config --json | true';
+    const { stderr } = await promisify(execFile)("bash", ["-c", script, process.execPath, entry]);
     expect(stderr).toBe("");
   });
 });
@@ -177,11 +171,12 @@ describe("commands that need no engine", () => {
       3,
       /no server answers at http:\/\/127\.0\.0\.1:1/,
     );
-    expectFailure(await inkstone(["run", "--url", "127.0.0.1:1", "Hi"]), 3, /no server answers/);
+    expectFailure(await inkstone(["run", "--url", "127.0.0.1:1", "Hi there"]), 3, /no server answers/);
   });
 
   test("a chat without a terminal", async () => {
     expectFailure(await inkstone(["run"]), 2, /a chat needs a terminal/);
+    expectFailure(await inkstone(["run", "Hi"]), 2, /"Hi" is taken for the model/);
   });
 
   test("the stack is there for those who ask", async () => {

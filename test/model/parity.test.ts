@@ -110,14 +110,15 @@ describe("one request at a time", () => {
 });
 
 test(`${concurrency} at once: teacher-forced, at least ${100 * leastAgreement}% of the tokens are the same`, async () => {
-  let agreeing = 0;
   const waiting = [...fixture.cases];
+  const counts: number[] = [];
   const work = async (): Promise<void> => {
     for (let each = waiting.shift(); each !== undefined; each = waiting.shift()) {
-      agreeing += await countAgreeing(each);
+      counts.push(await countAgreeing(each));
     }
   };
   await Promise.all(Array.from({ length: concurrency }, work));
+  const agreeing = counts.reduce((sum, count) => sum + count, 0);
   const total = fixture.cases.reduce((sum, { outputTokens }) => sum + outputTokens.length, 0);
   expect(agreeing / total).toBeGreaterThanOrEqual(leastAgreement);
 });

@@ -144,10 +144,7 @@ export function isQuantised(type: KvCacheType): boolean {
  * grows with the cache; only many rows over one long shared prefix decode faster without it (docs/decisions).
  * Throws `invalid_config` when it is off although the values are quantised.
  */
-export function chooseFlashAttn(
-  setting: "auto" | "on" | "off",
-  typeV: KvCacheType,
-): "auto" | "on" | "off" {
+export function chooseFlashAttn(setting: "auto" | "on" | "off", typeV: KvCacheType): "auto" | "on" | "off" {
   if (!isQuantised(typeV)) return setting;
   if (setting !== "off") return "on";
   throw new InkstoneError(

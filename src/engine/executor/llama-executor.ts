@@ -49,6 +49,8 @@ export class LlamaExecutor implements Executor {
   readonly #context: LlamaContext;
   readonly #sampling: SamplingContext;
   readonly #requests = new Map<string, OpenRequest>();
+  /** Each position of a sequence is a cell of its own, which can be removed again. */
+  readonly #hasPlainCache: boolean;
   readonly #usedCells: (() => number) | null;
 
   constructor(options: LlamaExecutorOptions) {
@@ -71,6 +73,8 @@ export class LlamaExecutor implements Executor {
       suppressedTokens: suppressedTokens(model),
       randomSeed: () => randomBytes(4).readUInt32LE(),
     };
+    const { isRecurrent, isHybrid, nSwa } = model.facts;
+    this.#hasPlainCache = !isRecurrent && !isHybrid && nSwa === 0;
     this.#usedCells = this.#warmUp();
   }
 
@@ -151,7 +155,7 @@ export class LlamaExecutor implements Executor {
     context.clear();
     const streams = this.limits.kvLayout === "streams";
     const ordered = streams ? [...placed].sort((a, b) => a.row.sequence - b.row.sequence) : placed;
-    const fillers = streams ? this.#fillers(ordered) : [];
+    const fillers = streams && this.#hasPlainCache ? this.#fillers(ordered) : [];
     let nOutputs = 0;
     let nextFiller = 0;
     for (const place of ordered) {
@@ -212,7 +216,6 @@ export class LlamaExecutor implements Executor {
    * Answers how used cells are counted, or null where the library does not tell.
    */
   #warmUp(): (() => number) | null {
-    const { facts } = this.#model;
     const context = this.#context;
     const compute = (position: number): void => {
       context.clear();
@@ -226,7 +229,7 @@ export class LlamaExecutor implements Executor {
     compute(1);
     const cellBytes = context.stateBytes() - oneCell;
     context.clearCache();
-    if (facts.isRecurrent || facts.isHybrid || facts.nSwa > 0) return null;
+    if (!this.#hasPlainCache) return null;
 
     const held = (ids: number): number => {
       let total = 0;

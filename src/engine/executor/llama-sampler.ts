@@ -8,7 +8,7 @@ import type { Pointer } from "../../native/abi.ts";
 import { Candidates, createChain } from "../../native/sampler.ts";
 import type { ChainLink } from "../../native/sampler.ts";
 import { continuedSeed, decisiveTokens, describeChain } from "../sampling/chain.ts";
-import { argmax, topTokens } from "../sampling/logits.ts";
+import { argmax, nucleusSize, topTokens } from "../sampling/logits.ts";
 import type { TokenId } from "../types.ts";
 import type { SamplerSpec } from "./executor.ts";
 
@@ -27,6 +27,19 @@ export interface SamplingContext {
 /** A grammar is first asked about so many of the most probable tokens, and about the whole vocabulary only if need be. */
 const minGrammarShortlist = 64;
 
+/**
+ * A chain that begins with top-p. The library's own sampler would sort much of the vocabulary for every token, so that the
+ * most probable tokens are looked at first: mostly they are all that top-p leaves.
+ */
+interface NucleusFirst {
+  readonly p: number;
+  readonly shortlist: Pointer;
+  readonly topP: Pointer;
+  readonly rest: Pointer;
+}
+
+const nucleusShortlist = 256;
+
 /** The sampler of one request: a chain, and a grammar beside it. */
 export class RequestSampler {
   readonly #shared: SamplingContext;
@@ -37,6 +50,7 @@ export class RequestSampler {
   /** null: plain greedy without a grammar, which needs no sampler. */
   readonly #chain: Pointer | null;
   readonly #grammar: Pointer | null;
+  readonly #nucleus: NucleusFirst | null;
 
   /** Throws `invalid_grammar` for a grammar that does not compile, or that the tokens given do not conform to. */
   constructor(shared: SamplingContext, spec: SamplerSpec) {
@@ -65,6 +79,16 @@ export class RequestSampler {
     }));
     this.#chain = chain;
     this.#grammar = grammar;
+    const [first, ...others] = this.#links;
+    this.#nucleus =
+      first?.kind === "top-p" && grammar === null
+        ? {
+            p: first.p,
+            shortlist: own(createChain(model, [{ kind: "top-k", k: nucleusShortlist }])),
+            topP: own(createChain(model, [first])),
+            rest: own(createChain(model, others)),
+          }
+        : null;
 
     const penalties = this.#links.find((link) => link.kind === "penalties");
     if (penalties !== undefined && chain !== null) {
@@ -78,6 +102,7 @@ export class RequestSampler {
   sample(output: number, batchIndex: number): TokenId {
     const { context, model } = this.#shared;
     if (this.#chain === null) return argmax(context.logits(output));
+    if (this.#nucleus !== null) return this.#sampleNucleus(context.logits(output), this.#nucleus);
     if (this.#grammar === null) {
       return model.native.lib.llama_sampler_sample(this.#chain, context.pointer, batchIndex);
     }
@@ -114,6 +139,20 @@ export class RequestSampler {
       lib.llama_sampler_accept(chain, token);
     }
     return token;
+  }
+
+  #sampleNucleus(logits: Float32Array, { p, shortlist, topP, rest }: NucleusFirst): TokenId {
+    const { candidates } = this.#shared;
+    candidates.fill(logits);
+    candidates.apply(shortlist);
+    const size = nucleusSize(logits, p, (index) => candidates.tokenAt(index), candidates.size);
+    if (size === null) {
+      candidates.fill(logits);
+      candidates.apply(topP);
+    } else candidates.truncate(size);
+    candidates.apply(rest);
+    if (candidates.selected !== null) return candidates.selected;
+    throw new InkstoneError("internal_error", "The samplers chose no token.");
   }
 
   /** Leaves the conforming tokens in the candidates: those that the chain can choose, or all with the others at -Infinity. */

@@ -1,0 +1,125 @@
+/** Small engines on real weights, and requests that run to their end. */
+import { createLlamaExecutor } from "../../src/engine/executor/llama.ts";
+import type { LlamaEngine } from "../../src/engine/executor/llama.ts";
+import type { Executor, PlanRow, RowResult, SamplerSpec } from "../../src/engine/executor/executor.ts";
+import type {
+  EngineConfig,
+  SamplingParams,
+  SequenceId,
+  TokenId,
+  TokenOutput,
+} from "../../src/engine/types.ts";
+import type { Native } from "../../src/native/library.ts";
+
+export const greedy: SamplingParams = {
+  temperature: 0,
+  topK: 0,
+  topP: 1,
+  minP: 0,
+  typicalP: 1,
+  repeatPenalty: 1,
+  repeatLastN: 64,
+  presencePenalty: 0,
+  frequencyPenalty: 0,
+  seed: null,
+  logitBias: [],
+  grammar: null,
+};
+
+export function engineConfig(modelPath: string, changes: Partial<EngineConfig> = {}): EngineConfig {
+  return {
+    modelKey: "test",
+    modelPaths: [modelPath],
+    contextWindow: 512,
+    maxNumSeqs: 4,
+    maxNumBatchedTokens: 256,
+    maxWaitMs: 0,
+    kvCacheTokens: null,
+    kvLayout: "unified",
+    cacheTypeK: "f16",
+    cacheTypeV: "f16",
+    flashAttn: "auto",
+    threads: null,
+    threadsBatch: null,
+    gpuLayers: 0,
+    splitMode: "layer",
+    tensorSplit: [],
+    mainGpu: 0,
+    devices: [],
+    mmap: true,
+    mlock: false,
+    prefixCache: true,
+    nativeDirectory: null,
+    executor: "llama",
+    ...changes,
+  };
+}
+
+/** Runs `use` with an engine and frees it. */
+export function withEngine<T>(config: EngineConfig, native: Native, use: (engine: LlamaEngine) => T): T {
+  const engine = createLlamaExecutor(config, native);
+  try {
+    return use(engine);
+  } finally {
+    engine.executor.dispose();
+  }
+}
+
+/** A step that must be done. */
+export function step(executor: Executor, ...rows: PlanRow[]): readonly RowResult[] {
+  const result = executor.step({ operations: [], rows });
+  if (result.status !== "done") throw new Error("no room");
+  return result.rows;
+}
+
+export interface GenerateOptions {
+  readonly sequence?: SequenceId;
+  readonly sampling?: Partial<SamplingParams>;
+  readonly outputTokens?: readonly TokenId[];
+  readonly topLogprobs?: number;
+  /** Tokens of the prompt in one step. */
+  readonly chunk?: number;
+  /** Tokens that the sequence holds already. */
+  readonly held?: number;
+}
+
+export function spec(promptTokens: readonly TokenId[], options: GenerateOptions = {}): SamplerSpec {
+  return {
+    sampling: { ...greedy, ...options.sampling },
+    promptTokens,
+    outputTokens: options.outputTokens ?? [],
+    topLogprobs: options.topLogprobs ?? -1,
+    promptLogprobs: -1,
+  };
+}
+
+/** Runs one request for `count` tokens or to the end of its text, on a sequence that is emptied before (but for `held`). */
+export function generate(
+  executor: Executor,
+  prompt: readonly TokenId[],
+  count: number,
+  options: GenerateOptions = {},
+): TokenOutput[] {
+  const { sequence = 0, chunk = 256, held = 0, outputTokens = [] } = options;
+  const requestId = `request-${sequence}`;
+  executor.openSampler(requestId, spec(prompt, options));
+  executor.step({ operations: [{ kind: "remove", sequence, start: held, end: -1 }], rows: [] });
+  const known = [...prompt, ...outputTokens];
+  const generated: TokenOutput[] = [];
+  let start = held;
+  let pending: TokenId[] = known.slice(held);
+  while (generated.length < count) {
+    const tokens = pending.splice(0, chunk);
+    const outputs = pending.length === 0 ? "last" : "none";
+    const [result] = step(executor, { requestId, sequence, start, tokens, outputs });
+    start += tokens.length;
+    if (result?.sampled == null) continue;
+    generated.push(result.sampled);
+    if (executor.isEndOfGeneration(result.sampled.token)) break;
+    pending = [result.sampled.token];
+  }
+  executor.closeSampler(requestId);
+  return generated;
+}
+
+export const tokensOf = (outputs: readonly TokenOutput[]): TokenId[] => outputs.map(({ token }) => token);
