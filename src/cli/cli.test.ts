@@ -193,7 +193,7 @@ describe("the engine's configuration", () => {
 
   test("carries the settings over", () => {
     const flags = { "--device": "CUDA0,CUDA1", "--threads": "4", "--kv-layout": "streams" };
-    expect(toEngineConfig(configOf(flags), model, 4096)).toMatchObject({
+    expect(toEngineConfig(configOf(flags), model, 4096, "/lib")).toMatchObject({
       modelKey: "m",
       modelPaths: ["/m.gguf"],
       devices: ["CUDA0", "CUDA1"],
@@ -206,8 +206,8 @@ describe("the engine's configuration", () => {
   });
 
   test("a context window of 0 is all that the model was trained for", () => {
-    expect(toEngineConfig(configOf({ "-c": "0" }), model, 32_768).contextWindow).toBe(32_768);
-    expect(toEngineConfig(configOf({ "-c": "512" }), model, 32_768).contextWindow).toBe(512);
+    expect(toEngineConfig(configOf({ "-c": "0" }), model, 32_768, "/lib").contextWindow).toBe(32_768);
+    expect(toEngineConfig(configOf({ "-c": "512" }), model, 32_768, "/lib").contextWindow).toBe(512);
   });
 });
 

@@ -4,12 +4,13 @@ import type { ResolvedModel } from "../models/types.ts";
 
 /**
  * The engine's configuration from the settings and a model that is here. `trainedContext` is the model's own context in
- * tokens (null: its file does not say), which `context_window: 0` asks for.
+ * tokens (null: its file does not say), which `context_window: 0` asks for; `nativeDirectory` holds the library to load.
  */
 export function toEngineConfig(
   config: Config,
   model: ResolvedModel,
   trainedContext: number | null,
+  nativeDirectory: string,
 ): EngineConfig {
   return {
     modelKey: model.name,
@@ -33,7 +34,7 @@ export function toEngineConfig(
     mmap: config.mmap,
     mlock: config.mlock,
     prefixCache: config.prefixCache,
-    nativeDirectory: config.nativeDirectory,
+    nativeDirectory,
     executor: "llama",
   };
 }

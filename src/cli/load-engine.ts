@@ -29,8 +29,17 @@ export async function loadEngine(
   models.use(model);
   const { readGgufModel } = await import("../gguf/split.ts");
   const { header } = readGgufModel(model.paths);
+  const { ensureNative } = await import("../native/install.ts");
+  const { directory } = await ensureNative({
+    flag: config.nativeDirectory,
+    cacheDir: config.cacheDir,
+    variant: "auto",
+    offline: config.offline,
+    signal,
+    onProgress: (line) => logger.info({}, line),
+  });
   const { startEngineHost } = await import("../engine/host/engine-host.ts");
-  const starting = startEngineHost(toEngineConfig(config, model, header.contextLength), {
+  const starting = startEngineHost(toEngineConfig(config, model, header.contextLength, directory), {
     maxQueue: config.maxQueue,
     stepTimeoutMs: config.stepTimeoutMs,
     logger,

@@ -12,6 +12,7 @@ import { toApiSettings } from "./api-settings.ts";
 import { localUrl, renderBanner } from "./banner.ts";
 import { signalExitCodes } from "./context.ts";
 import type { CliContext, StopSignal } from "./context.ts";
+import { isLoopbackHost } from "./host-safety.ts";
 import { loadEngine } from "./load-engine.ts";
 import type { LoadedModel } from "./load-engine.ts";
 import { createCommandLogger, logsAreText } from "./logging.ts";
@@ -51,6 +52,12 @@ export async function runServer(context: CliContext, config: Config, startedAt: 
   try {
     const url = localUrl(config.host, server.port);
     logger.info({ url }, "listening; the model is loading");
+    if (config.apiKeyFile === null && !isLoopbackHost(config.host)) {
+      logger.warn(
+        { host: config.host },
+        "everyone who reaches this address can use the server: no API keys are set",
+      );
+    }
     const loaded = await loadEngine(context, config, logger, {
       signal: stop.loading,
       onProgressLine: logsAreText(config, context.stderr) ? undefined : (line) => logger.info({}, line),

@@ -129,10 +129,18 @@ function decide(config: EngineConfig, model: LlamaModel): Decided {
   };
   const kvLayout = config.kvLayout === "auto" ? chooseKvLayout(layoutFacts) : config.kvLayout;
   const shape = shapeCache(kvLayout, { ...layoutFacts, kvCacheTokens: config.kvCacheTokens });
+  const kvBytes = shape.cells * bytesPerToken;
+  // The library clears the cache, so that a system which promises more memory than it has would end the process.
+  if (!onGpu && kvBytes > layoutFacts.availableMemoryBytes) {
+    throw new InkstoneError(
+      "out_of_memory",
+      `A KV cache of ${shape.cells} tokens takes ${kvBytes} bytes; ${layoutFacts.availableMemoryBytes} are available.`,
+    );
+  }
   return {
     kvLayout,
     shape,
-    kvBytes: shape.cells * bytesPerToken,
+    kvBytes,
     batchTokens: config.maxNumBatchedTokens ?? defaultBatchTokens,
     flashAttn: chooseFlashAttn(config.flashAttn, config.cacheTypeV),
   };

@@ -9,9 +9,9 @@ export function addModelRoutes(app: Hono<AppEnv>, { engines }: AppDeps): void {
   app.get("/v1/models/:id{.+}", (c) => c.json(toModel(findModel(engines, c.req.param("id")))));
 }
 
-/** OpenAI's model object; `max_model_len` is vLLM's, `meta` llama-server's. */
+/** OpenAI's model object; `max_model_len` is vLLM's, `meta` llama-server's; its last entries are what `inkstone ps` shows. */
 function toModel({ name, aliases, client, createdAtS, ownedBy }: ServedModel): object {
-  const { info } = client;
+  const { info, stats } = client;
   return {
     id: name,
     object: "model",
@@ -26,6 +26,14 @@ function toModel({ name, aliases, client, createdAtS, ownedBy }: ServedModel): o
       n_params: info.nParams,
       size: info.sizeBytes,
       architecture: info.architecture,
+      processor: info.processor,
+      kv_layout: info.kvLayout,
+      kv_used_tokens: stats.kvUsedTokens,
+      kv_total_tokens: info.kvTotalTokens,
+      running: stats.running,
+      waiting: stats.waiting,
+      state: client.state,
+      restarts: client.restarts,
     },
   };
 }
