@@ -191,7 +191,7 @@ describe("a full cache", () => {
     const harness = createHarness({ kvTotalTokens: 200, sequenceTokens: 128 });
     const [old, recent, next] = [makeTokens(1, 80), makeTokens(2, 80), makeTokens(3, 100)];
     for (const [id, prompt] of Object.entries({ old, recent, next })) {
-      harness.submit(makeRequest(id, prompt!, { maxTokens: 1 }));
+      harness.submit(makeRequest(id, prompt, { maxTokens: 1 }));
       harness.drain();
     }
     harness.submit(makeRequest("again", recent, { maxTokens: 1 }));

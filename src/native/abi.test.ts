@@ -1,6 +1,7 @@
 import koffi from "koffi";
 import { describe, expect, test } from "vitest";
-import { expectedStructBytes, kvCacheTypes, structs } from "./abi.ts";
+import { kvCacheTypes, structs } from "./abi.ts";
+import { expectedStructBytes } from "./abi-expectations.ts";
 
 describe("structs", () => {
   test.each(Object.entries(expectedStructBytes))("%s is %i bytes", (name, bytes) => {

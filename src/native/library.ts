@@ -4,16 +4,13 @@ import path from "node:path";
 import koffi from "koffi";
 import type { LibraryHandle } from "koffi";
 import { InkstoneError } from "../errors.ts";
+import { logCallbackType, signatures, structs, toKoffiSignature } from "./abi.ts";
 import {
   expectedContextDefaults,
   expectedLibraryVersion,
   expectedModelDefaults,
   expectedStructBytes,
-  logCallbackType,
-  signatures,
-  structs,
-  toKoffiSignature,
-} from "./abi.ts";
+} from "./abi-expectations.ts";
 import type { Bindings } from "./abi.ts";
 import { Handle, disposeOnError } from "./handle.ts";
 import { NativeLog } from "./log.ts";

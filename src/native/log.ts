@@ -22,12 +22,12 @@ export class NativeLog {
   }
 
   /** The library's callback. Text comes in pieces; a line ends with a newline. */
-  receive(level: number, text: string): void {
+  receive(level: number, piece: string): void {
     if (level !== logLevels.continued) this.#level = levelName(level);
-    const pieces = (this.#partial + text).split("\n");
-    this.#partial = pieces.pop() ?? "";
-    for (const piece of pieces) {
-      const text = piece.trim();
+    const parts = (this.#partial + piece).split("\n");
+    this.#partial = parts.pop() ?? "";
+    for (const part of parts) {
+      const text = part.trim();
       if (this.#level === null || text === "") continue;
       const line = { level: this.#level, text };
       this.#onLine?.(line);

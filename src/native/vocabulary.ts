@@ -1,8 +1,6 @@
 /** Text to tokens, and the vocabulary as data. */
 import koffi from "koffi";
 import { InkstoneError } from "../errors.ts";
-import type { TokenizeOptions } from "../engine/client.ts";
-import type { TokenId, VocabularyData } from "../engine/types.ts";
 import { checkGrammar } from "./grammar.ts";
 import type { Native } from "./library.ts";
 import { loadModel } from "./model.ts";
@@ -10,12 +8,38 @@ import type { LlamaModel } from "./model.ts";
 
 const int32Max = 2 ** 31 - 1;
 
+export interface TokenizeOptions {
+  /** Add the tokens that the model wants at the start (BOS). */
+  readonly addSpecial: boolean;
+  /** Read text such as "<|im_start|>" as its control token. */
+  readonly parseSpecial: boolean;
+}
+
+/** A vocabulary as plain data. Token i's bytes are `pieces.subarray(offsets[i], offsets[i + 1])`. */
+export interface ExportedVocabulary {
+  readonly nTokens: number;
+  readonly pieces: Uint8Array;
+  /** nTokens + 1 entries. */
+  readonly offsets: Uint32Array;
+  /** 1 where the token is a control token. */
+  readonly isControl: Uint8Array;
+  /** Tokens that end a generation. */
+  readonly endOfGeneration: readonly number[];
+  /** -1 where the model has none. */
+  readonly bos: number;
+  readonly eos: number;
+  readonly addBos: boolean;
+  readonly chatTemplate: string | null;
+  /** Scalar GGUF metadata as text. */
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
 /** A model's vocabulary without its weights. */
 export interface LoadedVocabulary {
   tokenize(text: string, options: TokenizeOptions): Int32Array;
   /** Throws `invalid_grammar`. */
   checkGrammar(grammar: string): void;
-  exportVocabulary(): VocabularyData;
+  exportVocabulary(): ExportedVocabulary;
   dispose(): void;
 }
 
@@ -60,13 +84,13 @@ export function tokenize(model: LlamaModel, text: string, options: TokenizeOptio
 }
 
 /** The whole vocabulary as plain data. */
-export function exportVocabulary(model: LlamaModel): VocabularyData {
+export function exportVocabulary(model: LlamaModel): ExportedVocabulary {
   const { lib } = model.native;
   const { facts, vocabulary } = model;
   const pieces = new ByteList();
   const offsets = new Uint32Array(facts.nVocab + 1);
   const isControl = new Uint8Array(facts.nVocab);
-  const endOfGeneration: TokenId[] = [];
+  const endOfGeneration: number[] = [];
   let scratch = Buffer.alloc(256);
   for (let token = 0; token < facts.nVocab; token++) {
     let length = lib.llama_token_to_piece(vocabulary, token, scratch, scratch.length, 0, true);
@@ -94,7 +118,7 @@ export function exportVocabulary(model: LlamaModel): VocabularyData {
 }
 
 /** Tokens that the model's file bans from being generated. */
-export function suppressedTokens(model: LlamaModel): TokenId[] {
+export function suppressedTokens(model: LlamaModel): number[] {
   const count = new Int32Array(1);
   const pointer = model.native.lib.llama_vocab_get_suppress_tokens(model.vocabulary, count);
   if (pointer === null || count[0] === undefined || count[0] === 0) return [];

@@ -39,8 +39,9 @@ export function engineConfig(modelPath: string, changes: Partial<EngineConfig> =
     cacheTypeK: "f16",
     cacheTypeV: "f16",
     flashAttn: "auto",
-    threads: null,
-    threadsBatch: null,
+    // One thread waits for no other, so that a busy machine does not stretch the tests.
+    threads: 1,
+    threadsBatch: 1,
     gpuLayers: 0,
     splitMode: "layer",
     tensorSplit: [],
@@ -113,10 +114,11 @@ export function generate(
     const outputs = pending.length === 0 ? "last" : "none";
     const [result] = step(executor, { requestId, sequence, start, tokens, outputs });
     start += tokens.length;
-    if (result?.sampled == null) continue;
-    generated.push(result.sampled);
-    if (executor.isEndOfGeneration(result.sampled.token)) break;
-    pending = [result.sampled.token];
+    const sampled = result?.sampled ?? null;
+    if (sampled === null) continue;
+    generated.push(sampled);
+    if (executor.isEndOfGeneration(sampled.token)) break;
+    pending = [sampled.token];
   }
   executor.closeSampler(requestId);
   return generated;

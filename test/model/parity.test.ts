@@ -65,12 +65,16 @@ async function post(path: string, body: object): Promise<Completion> {
   return JSON.parse(text) as Completion;
 }
 
-/** Sends a case as its author would: a chat through the model's template, a text as it is. */
-async function answer({ messages, prompt, maxTokens }: ParityCase) {
+/**
+ * Sends a case as its author would: a chat through the model's template, a text as it is. Its prompt is computed whole, as
+ * it was when it was recorded: attention over a long prompt rounds differently when it begins in the middle.
+ */
+async function answer({ name, messages, prompt, maxTokens }: ParityCase) {
+  const common = { max_tokens: maxTokens, cache_salt: name };
   const { choices, usage } =
     messages === undefined
-      ? await post("/v1/completions", { prompt, max_tokens: maxTokens, logprobs: 0 })
-      : await post("/v1/chat/completions", { messages, max_tokens: maxTokens, logprobs: true });
+      ? await post("/v1/completions", { ...common, prompt, logprobs: 0 })
+      : await post("/v1/chat/completions", { ...common, messages, logprobs: true });
   const [choice] = choices;
   if (choice === undefined) throw new Error("no choice came");
   return {

@@ -141,7 +141,7 @@ export function isQuantised(type: KvCacheType): boolean {
 /**
  * The flash attention to ask the library for; "auto" leaves it off only where a device does not support it. On a GPU it is
  * the faster one. On a CPU it skips the cells of other sequences and computes prompts faster, and takes no buffer that
- * grows with the cache; only many rows over one long shared prefix decode faster without it (docs/decisions).
+ * grows with the cache; only many rows over one long shared prefix decode faster without it.
  * Throws `invalid_config` when it is off although the values are quantised.
  */
 export function chooseFlashAttn(setting: "auto" | "on" | "off", typeV: KvCacheType): "auto" | "on" | "off" {

@@ -43,7 +43,7 @@ class ScriptedExecutor implements Executor {
   readonly #options: ScriptedOptions;
   readonly #nextToken: (context: readonly TokenId[]) => TokenId;
   /** By sequence, then by position. */
-  readonly #sequences: Cell[][];
+  readonly #sequences: (Cell | undefined)[][];
   readonly #samplers = new Map<string, SamplerSpec>();
 
   constructor(options: ScriptedOptions) {
@@ -83,14 +83,14 @@ class ScriptedExecutor implements Executor {
   }
 
   usedCells(): number {
-    return new Set(this.#sequences.flat()).size;
+    return new Set(this.#sequences.flat().filter((cell) => cell !== undefined)).size;
   }
 
   dispose(): void {
     this.#samplers.clear();
   }
 
-  #cells(sequence: SequenceId): Cell[] {
+  #cells(sequence: SequenceId): (Cell | undefined)[] {
     const cells = this.#sequences[sequence];
     if (cells === undefined) throw new Error(`sequence ${sequence} is out of range`);
     return cells;
@@ -100,9 +100,11 @@ class ScriptedExecutor implements Executor {
     if (operation.kind === "remove") {
       const cells = this.#cells(operation.sequence);
       const end = operation.end < 0 ? cells.length : operation.end;
-      for (let i = operation.start; i < end; i++) cells[i]?.owners.delete(operation.sequence);
+      for (let i = operation.start; i < Math.min(end, cells.length); i++) {
+        cells[i]?.owners.delete(operation.sequence);
+        cells[i] = undefined;
+      }
       if (end >= cells.length) cells.length = Math.min(cells.length, operation.start);
-      else for (let i = operation.start; i < end; i++) delete cells[i];
       return;
     }
     const source = this.#cells(operation.from);
@@ -129,7 +131,10 @@ class ScriptedExecutor implements Executor {
     for (const token of row.tokens) cells.push({ token, owners: new Set([row.sequence]) });
     const spec = this.#samplers.get(row.requestId);
     if (spec === undefined) throw new Error(`request ${row.requestId} has no sampler`);
-    const context = cells.map((cell) => cell.token);
+    const context = cells.map((cell, position) => {
+      if (cell === undefined) throw new Error(`sequence ${row.sequence} has no cell at ${position}`);
+      return cell.token;
+    });
     const sample = row.outputs === "last" || (row.outputs === "all" && row.sample === true);
     return {
       requestId: row.requestId,

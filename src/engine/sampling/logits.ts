@@ -57,7 +57,7 @@ export function topTokens(logits: Float32Array, count: number): TokenId[] {
     if ((logits[token] as number) <= threshold) continue;
     heap[0] = token;
     sink(0);
-    threshold = logits[heap[0] as TokenId] as number;
+    threshold = logits[heap[0]] as number;
   }
   return heap.sort((a, b) => (logits[b] as number) - (logits[a] as number) || a - b);
 }
