@@ -22,7 +22,7 @@ const actionArbitrary = fc.oneof(
     arbitrary: fc.record({
       kind: fc.constant("submit" as const),
       prompt: promptArbitrary,
-      maxTokens: fc.integer({ min: 1, max: 24 }),
+      maxTokens: fc.integer({ min: 1, max: 60 }),
       nResumed: fc.integer({ min: 0, max: 3 }),
       priority: fc.integer({ min: 0, max: 2 }),
       namespace: fc.constantFrom("a", "b"),

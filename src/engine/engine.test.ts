@@ -92,6 +92,72 @@ describe("continuous batching", () => {
     expect(order.indexOf("suspect")).toBeLessThan(order.indexOf("after"));
   });
 
+  test("a request that ran alone for a while without harm runs with others again", () => {
+    const harness = createHarness({ maxNumSeqs: 4 });
+    harness.submit(makeRequest("suspect", makeTokens(2, 4), { alone: true, maxTokens: 60 }));
+    harness.submit(makeRequest("after", makeTokens(3, 4), { maxTokens: 4 }));
+    harness.drain();
+    const together = harness.plans.findIndex((plan) => plan.rows.length === 2);
+    expect(together).toBeGreaterThanOrEqual(16);
+    expect(together).toBeLessThan(20);
+  });
+
+  test("a waiting request of a better class takes the place of a running one, an equal one does not", () => {
+    const harness = createHarness({ maxNumSeqs: 1 });
+    harness.submit(makeRequest("batch job", makeTokens(1, 4), { priority: 5, maxTokens: 40 }));
+    harness.step();
+    harness.submit(makeRequest("equal", makeTokens(2, 4), { priority: 5 }));
+    harness.submit(makeRequest("urgent", makeTokens(3, 4)));
+    harness.drain();
+    harness.checkAnswers();
+    const order = [...new Set(harness.plans.flatMap((plan) => plan.rows.map((row) => row.requestId)))];
+    expect(order).toEqual(["batch job", "urgent", "equal"]);
+    const timings = (id: string) => harness.answers.get(id)!.updates.at(-1)!.timings!;
+    expect(timings("batch job").preemptions).toBe(1);
+    expect(timings("equal").preemptions).toBe(0);
+  });
+
+  test("under traffic that never ends, requests of one class are admitted in the order of their arrival", () => {
+    const harness = createHarness({ maxNumSeqs: 2 });
+    for (let i = 0; i < 300; i++) {
+      harness.submit(makeRequest(`r${i}`, makeTokens(i, 3 + (i % 40)), { maxTokens: 1 + (i % 3) }));
+      harness.step();
+      harness.step();
+    }
+    const firstSeen = new Map<string, number>();
+    harness.plans.forEach((plan, at) => {
+      for (const { requestId } of plan.rows) if (!firstSeen.has(requestId)) firstSeen.set(requestId, at);
+    });
+    const order = [...firstSeen.keys()];
+    expect(order).toEqual(order.toSorted((a, b) => Number(a.slice(1)) - Number(b.slice(1))));
+    expect(order.length).toBeGreaterThan(200);
+    harness.drain();
+  });
+
+  test("an error of one row ends its request only", () => {
+    const harness = createHarness();
+    const step = harness.scripted.step.bind(harness.scripted);
+    harness.scripted.step = (plan) => {
+      const result = step(plan);
+      if (result.status !== "done") return result;
+      const rows = result.rows.map((row) =>
+        row.requestId === "bad"
+          ? { ...row, sampled: null, error: { code: "invalid_grammar" as const, message: "too ambiguous" } }
+          : row,
+      );
+      return { status: "done", rows };
+    };
+    harness.submit(makeRequest("good", makeTokens(1, 4)));
+    harness.submit(makeRequest("bad", makeTokens(2, 4)));
+    harness.drain();
+    harness.checkAnswers();
+    expect(harness.answers.get("bad")!.finish).toMatchObject({
+      reason: "error",
+      errorCode: "invalid_grammar",
+    });
+    expect(harness.answers.get("good")!.finish).toEqual({ reason: "length" });
+  });
+
   test("a cancelled request leaves the next step and keeps its part of the cache", () => {
     const harness = createHarness();
     harness.submit(makeRequest("r", makeTokens(1, 20), { maxTokens: 50 }));
@@ -187,6 +253,28 @@ describe.each(["unified", "streams"] as const)("prefix cache, %s layout", (kvLay
 });
 
 describe("a full cache", () => {
+  test.each([true, false])(
+    "prompt log-probabilities are whole after a preemption in mid-prompt (prefix cache: %s)",
+    (prefixCache) => {
+      const harness = createHarness({
+        kvTotalTokens: 128,
+        sequenceTokens: 128,
+        maxNumSeqs: 3,
+        prefixCache,
+        batchOutputs: 8,
+      });
+      harness.submit(
+        makeRequest("scored", makeTokens(1, 100), { promptLogprobs: 0, maxTokens: 1, priority: 1 }),
+      );
+      for (let i = 0; i < 6; i++) harness.step();
+      harness.submit(makeRequest("urgent", makeTokens(2, 90), { maxTokens: 20 }));
+      harness.drain();
+      const scored = harness.answers.get("scored")!;
+      expect(scored.updates.at(-1)!.timings!.preemptions).toBe(1);
+      expect(scored.promptLogprobs!.map((output) => output.token)).toEqual(makeTokens(1, 100).slice(1));
+    },
+  );
+
   test("the least recently used prefix is evicted first, from its end", () => {
     const harness = createHarness({ kvTotalTokens: 200, sequenceTokens: 128 });
     const [old, recent, next] = [makeTokens(1, 80), makeTokens(2, 80), makeTokens(3, 100)];

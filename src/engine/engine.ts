@@ -8,6 +8,9 @@ import type { Executor } from "./executor/executor.ts";
 import { Scheduler } from "./scheduler/scheduler.ts";
 import type { EngineRequest, EngineStats, RequestUpdate } from "./types.ts";
 
+/** So many steps in which nobody runs although somebody waits are a fault of the plan, not patience. */
+const MOST_EMPTY_STEPS = 1000;
+
 export interface EngineOptions {
   readonly maxNumSeqs: number;
   readonly maxNumBatchedTokens: number;
@@ -33,6 +36,7 @@ export class Engine {
   readonly #sequenceTokens: number;
   readonly #open = new Set<string>();
   #pending: RequestUpdate[] = [];
+  #emptySteps = 0;
   /** When an idle engine got its first request. */
   #gatheringSinceMs: number | null = null;
 
@@ -107,8 +111,16 @@ export class Engine {
     const plan = this.#scheduler.plan(this.#options.now());
     if (plan.rows.length === 0) {
       if (plan.operations.length > 0) this.#executor.step(plan);
-      return this.#outcome([], 0);
+      const outcome = this.#outcome([], 0);
+      if (outcome.idle) this.#emptySteps = 0;
+      else if (++this.#emptySteps > MOST_EMPTY_STEPS)
+        throw new InkstoneError(
+          "internal_error",
+          `${this.#scheduler.nWaiting} requests wait, and none can run`,
+        );
+      return outcome;
     }
+    this.#emptySteps = 0;
     const result = this.#executor.step(plan);
     return this.#outcome(this.#scheduler.commit(result, this.#options.now()), 0);
   }

@@ -2,6 +2,8 @@
  * What the scheduler hands to an executor and gets back. Plain data, so that the scheduler is tested without a model and
  * a simulated executor runs the same plans.
  */
+import type { ErrorCode } from "../errors.ts";
+import type { ErrorCode } from "../errors.ts";
 import type { SequenceId, TokenId, TokenOutput } from "./types.ts";
 
 /** Changes to the KV cache, applied in order before the rows are computed. `end` is exclusive; -1: to the end. */
@@ -37,10 +39,14 @@ export interface StepPlan {
 
 export interface RowResult {
   readonly requestId: string;
+  /** The request cannot go on, and the others can; it has no token then. */
+  readonly error?: { readonly code: ErrorCode; readonly message: string };
   /** The token that was sampled; null when none was asked for. */
   readonly sampled: TokenOutput | null;
   /** For "all": one for each of `targets`. */
   readonly targets: readonly TokenOutput[] | null;
+  /** Why no token could be sampled although one was asked for; it ends this request and concerns no other row. */
+  readonly error?: { readonly code: ErrorCode; readonly message: string };
 }
 
 /** "no-room": the library found no cells; operations were applied, but no row was. */

@@ -1,17 +1,8 @@
 /** How many threads compute, when nobody said so. */
-import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
-
-/** Reads a small system file; null when it is not there. */
-export type ReadSystemFile = (path: string) => string | null;
-
-const readSystemFile: ReadSystemFile = (path) => {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return null;
-  }
-};
+import { readCgroupLimits } from "../../native/hardware-cpu.ts";
+import type { ReadText } from "../../native/hardware-cpu.ts";
+import { readTextFile } from "../../native/hardware.ts";
 
 /**
  * One thread for each physical core that this process may use: two on the hardware threads of one core slow each other
@@ -19,23 +10,35 @@ const readSystemFile: ReadSystemFile = (path) => {
  */
 export function defaultThreads(
   parallelism: number = availableParallelism(),
-  read: ReadSystemFile = readSystemFile,
+  readText: ReadText = readTextFile,
 ): number {
-  return Math.max(1, Math.min(parallelism, physicalCores(parallelism, read), cpuQuota(read)));
+  const quota = Math.floor(readCgroupLimits(readText).cpus ?? Infinity);
+  return Math.max(1, Math.min(parallelism, allowedCores(readText) ?? parallelism, quota));
 }
 
-function physicalCores(parallelism: number, read: ReadSystemFile): number {
+/** Cores with at least one processor that is there and that this process may run on; null where that is unknown. */
+function allowedCores(readText: ReadText): number | null {
+  const status = readText("/proc/self/status") ?? "";
+  const allowedList = /^Cpus_allowed_list:\s*(\S+)/m.exec(status)?.[1];
+  const allowed = allowedList === undefined ? null : new Set(parseCpuList(allowedList));
   const cores = new Set<string>();
-  for (let cpu = 0; ; cpu++) {
-    const siblings = read(`/sys/devices/system/cpu/cpu${cpu}/topology/core_cpus_list`);
-    if (siblings === null) break;
-    cores.add(siblings.trim());
+  for (const cpu of parseCpuList(readText("/sys/devices/system/cpu/present") ?? "")) {
+    if (allowed?.has(cpu) === false) continue;
+    const siblings = readText(`/sys/devices/system/cpu/cpu${cpu}/topology/core_cpus_list`);
+    // A processor that is switched off has no topology.
+    if (siblings !== null) cores.add(siblings.trim());
   }
-  return cores.size === 0 ? parallelism : cores.size;
+  return cores.size === 0 ? null : cores.size;
 }
 
-function cpuQuota(read: ReadSystemFile): number {
-  const [quota, period] = (read("/sys/fs/cgroup/cpu.max") ?? "max").trim().split(" ").map(Number);
-  if (quota === undefined || period === undefined || !(quota > 0) || !(period > 0)) return Infinity;
-  return Math.max(1, Math.floor(quota / period));
+/** The kernel's lists, such as "0-3,8". */
+function parseCpuList(text: string): number[] {
+  return text
+    .trim()
+    .split(",")
+    .filter((range) => /^\d+(-\d+)?$/.test(range))
+    .flatMap((range) => {
+      const [first = 0, last = first] = range.split("-").map(Number);
+      return Array.from({ length: Math.max(0, last - first + 1) }, (_, index) => first + index);
+    });
 }

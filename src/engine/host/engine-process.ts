@@ -43,8 +43,9 @@ async function load(
   channel: ParentChannel<FromEngine>,
 ): Promise<void> {
   const { executor, info, supportsPrefixSharing } = await createEngineBackend(config, scripted);
-  const watched = watchExecutor(executor, (ids) => {
-    channel.post({ type: "running", handles: ids.flatMap((id) => loop.handles.get(id) ?? []) });
+  const watched = watchExecutor(executor, (ids, nPromptTokens) => {
+    const handles = ids.flatMap((id) => loop.handles.get(id) ?? []);
+    channel.post({ type: "running", handles, nPromptTokens });
   });
   const engine = new Engine(watched, {
     maxNumSeqs: info.maxNumSeqs,

@@ -41,6 +41,9 @@ export interface EngineSupervisorOptions {
   onFailure(failure: EngineFailure): void;
 }
 
+/** A large model on few cores takes this long for a prompt token, at the worst: its step is no hang. */
+const promptTokenMs = 1_000;
+
 const stepsIndex = statsKeys.indexOf("steps");
 
 /** One process, from its start to its end. */
@@ -118,7 +121,7 @@ export class EngineSupervisor {
     const run: EngineRun = {
       child,
       deadline: new StepDeadline({
-        timeoutMs: stepTimeoutMs,
+        timeoutMs: stepTimeoutMs + config.maxWaitMs,
         now: this.#options.now,
         hasWork: this.#options.hasWork,
         onExpired: (silentMs) => this.#onSilence(run, silentMs),
@@ -138,7 +141,7 @@ export class EngineSupervisor {
   }
 
   #onMessage(run: EngineRun, message: FromEngine): void {
-    run.deadline.heard();
+    run.deadline.heard(message.type === "running" ? message.nPromptTokens * promptTokenMs : 0);
     switch (message.type) {
       case "step":
         if ((message.stats[stepsIndex] ?? 0) > 0) this.#policy.progress();
@@ -201,7 +204,7 @@ export class EngineSupervisor {
     const running = this.#options.runningIds();
     this.#state = "restarting";
     if (this.#options.onDeath()) this.#policy.progress();
-    const decision = this.#policy.failure(run.readyAtMs === null ? null : now() - run.readyAtMs);
+    const decision = this.#policy.failure(run.readyAtMs === null ? null : now() - run.readyAtMs, now());
     const next =
       decision.kind === "loop"
         ? `it keeps failing and is tried again in ${decision.delayMs} ms`

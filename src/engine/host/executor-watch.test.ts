@@ -38,3 +38,27 @@ test("tells the requests of a step before it, and only when they change", () => 
   expect(() => executor.step({ operations: [], rows: [row("a", 0, 9)] })).toThrow();
   expect(announced.at(-1)).toEqual(["a"]);
 });
+
+test("tells of every step that computes a prompt, with its size", () => {
+  const announced: [readonly string[], number][] = [];
+  const limits = {
+    kvTotalTokens: 100,
+    sequenceTokens: 50,
+    sequenceIds: 4,
+    batchTokens: 10,
+    batchOutputs: 10,
+  };
+  const executor = watchExecutor(
+    createScriptedExecutor({ kvLayout: "unified", ...limits }),
+    (ids, nPromptTokens) => announced.push([ids, nPromptTokens]),
+  );
+  executor.openSampler("a", spec);
+  for (const start of [0, 5]) {
+    const row: PlanRow = { requestId: "a", sequence: 0, start, tokens: [1, 2, 3, 4, 5], outputs: "none" };
+    executor.step({ operations: [], rows: [row] });
+  }
+  expect(announced).toEqual([
+    [["a"], 4],
+    [["a"], 4],
+  ]);
+});

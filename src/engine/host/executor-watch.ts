@@ -2,19 +2,20 @@
 import type { Executor } from "../executor/executor.ts";
 
 /**
- * Wraps an executor. `announce` is called with request ids before a native call, and only when they are others than in
- * the call before. Compiling a grammar is such a call too.
+ * Wraps an executor. `announce` is called with request ids and the number of prompt tokens before a native call, and only
+ * when the ids are others than in the call before or when there are prompt tokens. Compiling a grammar is such a call too.
  */
 export function watchExecutor(
   executor: Executor,
-  announce: (requestIds: readonly string[]) => void,
+  announce: (requestIds: readonly string[], nPromptTokens: number) => void,
 ): Executor {
   let announced: readonly string[] = [];
-  const tell = (requestIds: readonly string[]): void => {
-    if (requestIds.length === announced.length && requestIds.every((id, index) => id === announced[index]))
-      return;
+  const tell = (requestIds: readonly string[], nPromptTokens = 0): void => {
+    const isSame =
+      requestIds.length === announced.length && requestIds.every((id, index) => id === announced[index]);
+    if (isSame && nPromptTokens === 0) return;
     announced = requestIds;
-    announce(requestIds);
+    announce(requestIds, nPromptTokens);
   };
   return {
     limits: executor.limits,
@@ -25,7 +26,8 @@ export function watchExecutor(
     closeSampler: (requestId) => executor.closeSampler(requestId),
     isEndOfGeneration: (token) => executor.isEndOfGeneration(token),
     step(plan) {
-      tell(uniqueIds(plan.rows.map((row) => row.requestId)));
+      const nPromptTokens = plan.rows.reduce((sum, { tokens }) => sum + tokens.length - 1, 0);
+      tell(uniqueIds(plan.rows.map((row) => row.requestId)), nPromptTokens);
       return executor.step(plan);
     },
     usedCells: () => executor.usedCells(),

@@ -69,8 +69,8 @@ export interface StepMessage {
 export type FromEngine =
   | { readonly type: "ready"; readonly info: EngineInfo }
   | { readonly type: "load-failed"; readonly error: WireError }
-  /** The requests that the next native call computes; sent before it, and only when they are others than before. */
-  | { readonly type: "running"; readonly handles: readonly number[] }
+  /** The requests that the next native call computes; sent before it, when they are others than before or it computes a prompt. */
+  | { readonly type: "running"; readonly handles: readonly number[]; readonly nPromptTokens: number }
   | StepMessage
   /** The engine can not go on; it exits after this. */
   | { readonly type: "fatal"; readonly error: WireError };

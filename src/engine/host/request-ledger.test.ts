@@ -94,6 +94,17 @@ describe("a crash", () => {
     expect(ledger.size).toBe(1);
   });
 
+  test("is forgotten when its request went on for a while without harm", () => {
+    const a = add("a");
+    for (let crash = 0; crash < 6; crash++) {
+      ledger.markRunning([a]);
+      expect(ledger.crash()).toBe(0);
+      expect(ledger.resume()[0]!.request.alone).toBe(crash > 0);
+      for (let i = 0; i < 16; i++) ledger.applyStep(step([a, i]));
+    }
+    expect(updates.filter(({ finish }) => finish !== undefined)).toEqual([]);
+  });
+
   test("ends what was cancelled", () => {
     add("a");
     expect(ledger.cancel("a")).toBe(true);

@@ -8,14 +8,19 @@ import type { EngineRequest, RequestTimings, RequestUpdate, TokenId } from "../t
 import { judgeRequest } from "./crash-policy.ts";
 import type { StepMessage } from "./messages.ts";
 
+/** After so many tokens from one engine a request is no longer under suspicion. */
+const harmlessTokens = 16;
+
 interface Entry {
   readonly handle: number;
   readonly request: EngineRequest;
   readonly onUpdate: (update: RequestUpdate) => void;
   /** All tokens so far, those of earlier engines included. */
   readonly output: TokenId[];
-  /** Crashes in which it was running. */
+  /** Crashes in which it was running, since it last proved harmless. */
   crashes: number;
+  /** How many of `output` the engine was given when it took the request. */
+  outputAtStart: number;
   readonly submittedAtMs: number;
   /** It waited for a new engine. */
   held: boolean;
@@ -75,6 +80,7 @@ export class RequestLedger {
       onUpdate,
       output: [...request.outputTokens],
       crashes: 0,
+      outputAtStart: request.outputTokens.length,
       submittedAtMs: this.#options.now(),
       held: false,
       resumes: 0,
@@ -158,6 +164,7 @@ export class RequestLedger {
     ];
     return ordered.map((entry) => {
       entry.held = true;
+      entry.outputAtStart = entry.output.length;
       if (entry.started) entry.resumes += 1;
       const request: EngineRequest = {
         ...entry.request,
@@ -205,6 +212,7 @@ export class RequestLedger {
   }
 
   #emit(entry: Entry, update: RequestUpdate): void {
+    if (entry.crashes > 1 && entry.output.length - entry.outputAtStart >= harmlessTokens) entry.crashes = 1;
     if (update.finish !== undefined) {
       this.#byId.delete(entry.request.id);
       this.#byHandle.delete(entry.handle);

@@ -75,3 +75,14 @@ test("a message that was already here when the time ran out saves it", () => {
   vi.advanceTimersByTime(1_500);
   expect(expired).toEqual([]);
 });
+
+test("a step that was announced as long gets more time, the one after it does not", () => {
+  const { deadline, expired } = watch();
+  deadline.workAdded(true);
+  deadline.heard(10_000);
+  vi.advanceTimersByTime(10_900);
+  expect(expired).toHaveLength(0);
+  deadline.heard();
+  vi.advanceTimersByTime(1_500);
+  expect(expired).toHaveLength(1);
+});

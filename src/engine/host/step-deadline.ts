@@ -14,6 +14,7 @@ export interface StepDeadlineOptions {
 export class StepDeadline {
   readonly #options: StepDeadlineOptions;
   #heardAtMs: number;
+  #extraMs = 0;
   #timer: NodeJS.Timeout | null = null;
   #stopped = false;
 
@@ -22,9 +23,10 @@ export class StepDeadline {
     this.#heardAtMs = options.now();
   }
 
-  /** The engine said something. */
-  heard(): void {
+  /** The engine said something. `extraMs`: what it does now may take so much longer than the timeout. */
+  heard(extraMs = 0): void {
     this.#heardAtMs = this.#options.now();
+    this.#extraMs = extraMs;
   }
 
   /** There is more work now. The time starts here if the engine was idle before. */
@@ -62,6 +64,6 @@ export class StepDeadline {
   }
 
   #remainingMs(): number {
-    return this.#heardAtMs + this.#options.timeoutMs - this.#options.now();
+    return this.#heardAtMs + this.#options.timeoutMs + this.#extraMs - this.#options.now();
   }
 }

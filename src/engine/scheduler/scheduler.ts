@@ -7,6 +7,7 @@
  */
 import type { KvCache } from "../cache/kv-cache.ts";
 import { commonPrefixLength } from "../cache/kv-cache.ts";
+import type { ErrorCode } from "../../errors.ts";
 import type { PlanRow, StepPlan, StepResult } from "../plan.ts";
 import type {
   EngineFinishReason,
@@ -27,6 +28,8 @@ import {
 
 /** A follower waits for its leader when that saves at least so many tokens. */
 const SMALLEST_HOLD_BACK_TOKENS = 32;
+/** A request that must run alone has shown after so many tokens that it does no harm. */
+const ALONE_TOKENS = 16;
 
 export interface SchedulerOptions {
   readonly cache: KvCache;
@@ -122,6 +125,7 @@ export class Scheduler {
       return true;
     };
 
+    this.#giveWayToPriority();
     // a running sequence never waits for room: the one that is served last gives way
     for (const needsPrompt of [false, true]) {
       for (let i = 0; i < this.#running.length && budget > 0 && outputs > 0; i++) {
@@ -158,9 +162,17 @@ export class Scheduler {
         0,
         Math.min(state.nComputed, state.request.promptTokens.length) - row.start,
       );
-      const { sampled, targets } = result.rows[i]!;
+      const { sampled, targets, error } = result.rows[i]!;
       if (targets !== null) state.promptLogprobs.push(...targets);
-      const update = this.#advance(state, sampled, nowMs);
+      const update =
+        error === undefined
+          ? this.#advance(state, sampled, nowMs)
+          : this.#finish(
+              state,
+              { reason: "error", errorCode: error.code, message: error.message },
+              [],
+              nowMs,
+            );
       if (update !== null) updates.push(update);
     });
     this.#cache.releaseReservations();
@@ -194,7 +206,9 @@ export class Scheduler {
     const { request, tokens, nComputed } = state;
     const nPrompt = request.promptTokens.length;
     const withTargets = wantsPromptLogprobs(state) && nComputed < nPrompt && !state.promptLogprobsSent;
-    const n = Math.min(tokens.length - nComputed, budget, withTargets ? outputs : Number.POSITIVE_INFINITY);
+    // other sequences keep their outputs, and a step stays short: log-probabilities cost a pass over the vocabulary each
+    const mostTargets = Math.min(outputs, Math.max(1, this.#options.batchOutputs - this.#options.maxNumSeqs));
+    const n = Math.min(tokens.length - nComputed, budget, withTargets ? mostTargets : Infinity);
     if (n <= 0) return null;
     const end = nComputed + n;
     const sample = end === tokens.length && request.maxTokens > state.nOutput;
@@ -230,18 +244,30 @@ export class Scheduler {
     insertInOrder(this.#waiting, state);
   }
 
+  /** A waiting request of a better class takes the place of the worst running ones. Strictly better, so that none swap for ever. */
+  #giveWayToPriority(): void {
+    const first = this.#waiting[0];
+    if (first === undefined || first.request.alone || this.#followsLeader(first)) return;
+    for (let last = this.#running.at(-1); last !== undefined; last = this.#running.at(-1)) {
+      if (last.request.priority <= first.request.priority) return;
+      if (this.#running.length < this.#options.maxNumSeqs && this.#fits(first)) return;
+      this.#preempt(last);
+    }
+  }
+
   #leaveRunning(state: RequestState, keepCells: boolean): void {
     this.#running.splice(this.#running.indexOf(state), 1);
     this.#cache.close(state.sequence!, keepCells && this.#options.prefixCache);
     state.sequence = null;
     state.nComputed = 0;
+    state.sharedWith.clear();
   }
 
   #admit(schedule: (state: RequestState) => boolean, hasBudget: () => boolean, nowMs: number): void {
     let index = 0;
     while (index < this.#waiting.length && hasBudget() && this.#running.length < this.#options.maxNumSeqs) {
       const state = this.#waiting[index]!;
-      if (this.#running.some((other) => other.request.alone)) return;
+      if (this.#running.some(mustRunAlone)) return;
       if (state.request.alone && this.#running.length > 0) return;
       if (this.#followsLeader(state)) {
         index++;
@@ -253,6 +279,9 @@ export class Scheduler {
       this.#waiting.splice(index, 1);
       state.sequence = opened.sequence;
       state.nComputed = opened.cachedTokens;
+      // what was evicted meanwhile is computed, and reported, again
+      if (!state.promptLogprobsSent)
+        state.promptLogprobs.length = Math.min(state.promptLogprobs.length, opened.cachedTokens);
       insertInOrder(this.#running, state);
       if (!schedule(state)) {
         this.#leaveRunning(state, true);
@@ -347,7 +376,7 @@ export class Scheduler {
     state: RequestState,
     finish: {
       readonly reason: EngineFinishReason;
-      readonly errorCode?: "out_of_memory";
+      readonly errorCode?: ErrorCode;
       readonly message?: string;
     },
     tokens: readonly TokenOutput[],
@@ -379,6 +408,10 @@ export class Scheduler {
     const message = `the KV cache has no room for a sequence of ${last.tokens.length} tokens`;
     return [this.#finish(last, { reason: "error", errorCode: "out_of_memory", message }, [], nowMs)];
   }
+}
+
+function mustRunAlone({ request, nOutput }: RequestState): boolean {
+  return request.alone && nOutput - request.outputTokens.length < ALONE_TOKENS;
 }
 
 function outputsOf(row: PlanRow): number {
