@@ -3,7 +3,6 @@
  * a simulated executor runs the same plans.
  */
 import type { ErrorCode } from "../errors.ts";
-import type { ErrorCode } from "../errors.ts";
 import type { SequenceId, TokenId, TokenOutput } from "./types.ts";
 
 /** Changes to the KV cache, applied in order before the rows are computed. `end` is exclusive; -1: to the end. */
@@ -45,11 +44,15 @@ export interface RowResult {
   readonly sampled: TokenOutput | null;
   /** For "all": one for each of `targets`. */
   readonly targets: readonly TokenOutput[] | null;
-  /** Why no token could be sampled although one was asked for; it ends this request and concerns no other row. */
-  readonly error?: { readonly code: ErrorCode; readonly message: string };
 }
 
 /** "no-room": the library found no cells; operations were applied, but no row was. */
 export type StepResult =
   | { readonly status: "done"; readonly rows: readonly RowResult[] }
   | { readonly status: "no-room" };
+
+/** Rows of logits that a row may take. */
+export function outputsOf(row: PlanRow): number {
+  if (row.outputs === "all") return row.tokens.length;
+  return row.outputs === "last" ? 1 : 0;
+}

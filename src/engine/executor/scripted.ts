@@ -3,6 +3,7 @@
  * tokens that a sequence's cells really hold. A scheduler or cache that mixes cells up produces other tokens, or an error.
  */
 import { InkstoneError } from "../../errors.ts";
+import { outputsOf } from "../plan.ts";
 import type { CacheOperation, PlanRow, RowResult, StepPlan, StepResult } from "../plan.ts";
 import type { SequenceId, TokenId, TokenOutput } from "../types.ts";
 import type { Executor, ExecutorLimits, SamplerSpec } from "./executor.ts";
@@ -76,7 +77,7 @@ class ScriptedExecutor implements Executor {
     for (const operation of plan.operations) this.#apply(operation);
     const nTokens = plan.rows.reduce((sum, row) => sum + row.tokens.length, 0);
     if (nTokens > this.limits.batchTokens) throw new Error(`a step of ${nTokens} tokens`);
-    const nOutputs = plan.rows.reduce((sum, row) => sum + countOutputs(row), 0);
+    const nOutputs = plan.rows.reduce((sum, row) => sum + outputsOf(row), 0);
     if (nOutputs > this.limits.batchOutputs) throw new Error(`a step of ${nOutputs} outputs`);
     if (this.usedCells() + nTokens > this.limits.kvTotalTokens) return { status: "no-room" };
     return { status: "done", rows: plan.rows.map((row) => this.#run(row)) };
@@ -149,11 +150,6 @@ class ScriptedExecutor implements Executor {
     const top = Array.from({ length: nTop }, (_, i) => ({ token: token + i, logprob: -0.5 - i }));
     return { token, logprob: -0.5, top };
   }
-}
-
-function countOutputs(row: PlanRow): number {
-  if (row.outputs === "all") return row.tokens.length;
-  return row.outputs === "last" ? 1 : 0;
 }
 
 export type { ScriptedExecutor };

@@ -8,6 +8,7 @@
 import type { KvCache } from "../cache/kv-cache.ts";
 import { commonPrefixLength } from "../cache/kv-cache.ts";
 import type { ErrorCode } from "../../errors.ts";
+import { outputsOf } from "../plan.ts";
 import type { PlanRow, StepPlan, StepResult } from "../plan.ts";
 import type {
   EngineFinishReason,
@@ -17,6 +18,7 @@ import type {
   TokenId,
   TokenOutput,
 } from "../types.ts";
+import { planRow } from "./plan-row.ts";
 import {
   compareRequests,
   createRequestState,
@@ -52,6 +54,8 @@ export class Scheduler {
   /** Both in serving order. */
   readonly #waiting: RequestState[] = [];
   readonly #running: RequestState[] = [];
+  /** Most log-probabilities of prompts in one row: other sequences keep their outputs, and a step stays short. */
+  readonly #mostTargets: number;
   #planned: PlanRow[] = [];
   #arrivals = 0;
   #steps = 0;
@@ -64,6 +68,7 @@ export class Scheduler {
   constructor(options: SchedulerOptions) {
     this.#options = options;
     this.#cache = options.cache;
+    this.#mostTargets = Math.max(1, options.batchOutputs - options.maxNumSeqs);
   }
 
   get nWaiting(): number {
@@ -117,7 +122,7 @@ export class Scheduler {
     let budget = this.#options.batchTokens;
     let outputs = this.#options.batchOutputs;
     const schedule = (state: RequestState): boolean => {
-      const row = this.#rowFor(state, budget, outputs);
+      const row = planRow(state, budget, outputs, this.#mostTargets);
       if (row === null || !this.#cache.reserve(state.sequence!, row.tokens.length)) return false;
       rows.push(row);
       budget -= row.tokens.length;
@@ -199,32 +204,6 @@ export class Scheduler {
     for (const list of [this.#waiting, this.#running])
       for (let i = 1; i < list.length; i++)
         if (compareRequests(list[i - 1]!, list[i]!) >= 0) throw new Error("a list is out of serving order");
-  }
-
-  /** As many of a request's missing tokens as the step has room for. */
-  #rowFor(state: RequestState, budget: number, outputs: number): PlanRow | null {
-    const { request, tokens, nComputed } = state;
-    const nPrompt = request.promptTokens.length;
-    const withTargets = wantsPromptLogprobs(state) && nComputed < nPrompt && !state.promptLogprobsSent;
-    // other sequences keep their outputs, and a step stays short: log-probabilities cost a pass over the vocabulary each
-    const mostTargets = Math.min(outputs, Math.max(1, this.#options.batchOutputs - this.#options.maxNumSeqs));
-    const n = Math.min(tokens.length - nComputed, budget, withTargets ? mostTargets : Infinity);
-    if (n <= 0) return null;
-    const end = nComputed + n;
-    const sample = end === tokens.length && request.maxTokens > state.nOutput;
-    const row = {
-      requestId: request.id,
-      sequence: state.sequence!,
-      start: nComputed,
-      tokens: tokens.slice(nComputed, end),
-    };
-    if (!withTargets) return { ...row, outputs: sample ? "last" : "none" };
-    return {
-      ...row,
-      outputs: "all",
-      targets: tokens.slice(nComputed + 1, Math.min(end + 1, nPrompt)),
-      sample,
-    };
   }
 
   /** The running request that is served last and has no row in this step. */
@@ -412,9 +391,4 @@ export class Scheduler {
 
 function mustRunAlone({ request, nOutput }: RequestState): boolean {
   return request.alone && nOutput - request.outputTokens.length < ALONE_TOKENS;
-}
-
-function outputsOf(row: PlanRow): number {
-  if (row.outputs === "all") return row.tokens.length;
-  return row.outputs === "last" ? 1 : 0;
 }
