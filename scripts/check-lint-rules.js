@@ -17,11 +17,23 @@ const samples = [
   ["src/engine/b.ts", importOf("../chat/a.ts"), "no-restricted-imports"],
   ["src/engine/cost/b.ts", importOf("../../native/a.ts"), "no-restricted-imports"],
   ["src/engine/scheduler/b.ts", importOf("../../native/a.ts"), "no-restricted-imports"],
-  ["src/engine/scheduler/c.ts", importOf("../executor/llama/a.ts"), "no-restricted-imports"],
+  ["src/engine/scheduler/c.ts", importOf("../executor/llama.ts"), "no-restricted-imports"],
+  ["src/engine/scheduler/e.ts", importOf("../executor/llama-executor.ts"), "no-restricted-imports"],
+  ["src/engine/scheduler/f.ts", importOf("../executor/executor.ts"), null],
+  ["src/engine/scheduler/g.ts", importOf("../host/a.ts"), "no-restricted-imports"],
   ["src/engine/scheduler/d.ts", importOf("../cache/a.ts"), null],
   ["src/engine/cache/b.ts", importOf("../../native/a.ts"), "no-restricted-imports"],
-  ["src/engine/cache/c.ts", importOf("../executor/llama/a.ts"), "no-restricted-imports"],
-  ["src/engine/executor/llama/b.ts", importOf("../../../native/a.ts"), null],
+  ["src/engine/cache/c.ts", importOf("../executor/llama.ts"), "no-restricted-imports"],
+  ["src/engine/cache/d.ts", importOf("../executor/llama-executor.ts"), "no-restricted-imports"],
+  ["src/engine/executor/llama-b.ts", importOf("../../native/library.ts"), null],
+  ["src/chat/c.ts", importOf("../native/vocabulary.ts"), "no-restricted-imports"],
+  ["src/models/c.ts", importOf("../native/library.ts"), "no-restricted-imports"],
+  ["src/api/n.ts", importOf("../native/model.ts"), "no-restricted-imports"],
+  ["src/api/openai/d.ts", importOf("../../native/memory.ts"), "no-restricted-imports"],
+  ["src/cli/d.ts", importOf("../native/library.ts"), "no-restricted-imports"],
+  ["src/cli/e.ts", importOf("../native/probe-process.ts"), "no-restricted-imports"],
+  ["src/cli/f.ts", importOf("../native/install.ts"), null],
+  ["src/cli/g.ts", importOf("../native/hardware-cpu.ts"), null],
   ["src/chat/b.ts", importOf("../models/a.ts"), "no-restricted-imports"],
   ["src/models/b.ts", importOf("../api/a.ts"), "no-restricted-imports"],
   ["src/api/b.ts", importOf("../cli/a.ts"), "no-restricted-imports"],
@@ -57,13 +69,27 @@ try {
     "native",
     "engine",
     "engine/cache",
-    "engine/executor/llama",
+    "engine/host",
     "chat",
     "models",
     "api",
     "cli",
   ]) {
     write(`src/${room}/a.ts`, "export const x = 1;\n");
+  }
+  for (const file of [
+    "engine/executor/executor",
+    "engine/executor/llama",
+    "engine/executor/llama-executor",
+    "native/hardware-cpu",
+    "native/install",
+    "native/library",
+    "native/memory",
+    "native/model",
+    "native/probe-process",
+    "native/vocabulary",
+  ]) {
+    write(`src/${file}.ts`, "export const x = 1;\n");
   }
   for (const [file, text] of samples) write(file, text);
 

@@ -17,7 +17,10 @@ export interface ErrorRow {
   /** HTTP status of an answer that carries this error. */
   readonly status: number;
   readonly type: ErrorType;
-  /** Exit status of the command line: 1 a failure, 2 wrong use, 3 the environment, 4 the model. */
+  /**
+   * Exit status of the command line: 1 a failure, 2 wrong use, 3 the environment, 4 the model. A command that a signal
+   * stopped ends with that signal's own: 129 for SIGHUP, 130 for SIGINT, 143 for SIGTERM.
+   */
   readonly exitCode: number;
   /** What the user can do next; one sentence. */
   readonly hint: string;
@@ -53,6 +56,24 @@ export const errorTable = {
     2,
     "Change the messages so that the model's chat template accepts them.",
   ),
+  template_broken: row(
+    500,
+    "server_error",
+    4,
+    "Fetch or convert the model again, or use /v1/completions, which needs no chat template.",
+  ),
+  origin_not_allowed: row(
+    403,
+    "permission_error",
+    2,
+    "Name the page's origin in --cors-origins when the server starts.",
+  ),
+  host_not_allowed: row(
+    403,
+    "permission_error",
+    2,
+    "Use localhost or 127.0.0.1 in the address, or serve with --api-key-file.",
+  ),
   invalid_api_key: row(401, "authentication_error", 2, "Send a valid key as `Authorization: Bearer KEY`."),
   not_found: row(404, "not_found_error", 2, "Look at /openapi.json for the paths that exist."),
   method_not_allowed: row(405, "invalid_request_error", 2, "Use the method that /openapi.json names."),
@@ -69,6 +90,7 @@ export const errorTable = {
     2,
     "Send a smaller body or serve with a larger --max-body-bytes.",
   ),
+  headers_too_large: row(431, "invalid_request_error", 2, "Send fewer or shorter headers."),
   queue_full: row(
     429,
     "rate_limit_error",

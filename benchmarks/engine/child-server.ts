@@ -4,6 +4,8 @@ import { readdirSync, readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 
+import { childEnvironment } from "./child-environment.ts";
+
 export interface ChildServer {
   /** Without a path. */
   readonly url: string;
@@ -72,7 +74,10 @@ export async function startChildServer(
 ): Promise<ChildServer> {
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
-  const child = spawn(command, args(port), { stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(command, args(port), {
+    env: childEnvironment(),
+    stdio: ["ignore", "pipe", "pipe"],
+  });
   let messages = "";
   const keepEnd = (text: string): void => {
     messages = (messages + text).slice(-4000);

@@ -85,9 +85,12 @@ export function batchedBenchArgs({ model, threads }: Setting): string[] {
 
 /** Runs llama-batched-bench once: median decode tokens a second by width. */
 export async function runBatchedBench(setting: Setting): Promise<Map<number, number>> {
-  const { stdout } = await run(`${setting.peersBin}/llama-batched-bench`, batchedBenchArgs(setting), {
+  const running = run(`${setting.peersBin}/llama-batched-bench`, batchedBenchArgs(setting), {
     maxBuffer: 64 * 1024 * 1024,
   });
+  const killAtExit = (): boolean => running.child.kill("SIGKILL");
+  process.once("exit", killAtExit);
+  const { stdout } = await running.finally(() => process.removeListener("exit", killAtExit));
   const values = new Map<number, number[]>();
   for (const line of stdout.split("\n")) {
     if (!line.startsWith("{")) continue;

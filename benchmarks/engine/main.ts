@@ -1,13 +1,14 @@
 /** `npm run bench:engine`: the engine beside llama.cpp's own programs, in one run. */
-import { existsSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
-import { availableParallelism, homedir } from "node:os";
+import { availableParallelism } from "node:os";
+import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 
 import { batchedBenchArgs, inkstone, llamaServer } from "./contenders.ts";
 import type { Setting } from "./contenders.ts";
 import { describeEnvironment } from "./environment.ts";
 import { findModel } from "./model-file.ts";
+import { findPeers } from "./peers.ts";
 import { formatPage, formatTables, missedTargets } from "./report.ts";
 import type { BenchmarkResult } from "./report.ts";
 import { batchedBenchName, runDecode, runSharedPrefix } from "./scenarios.ts";
@@ -28,14 +29,12 @@ The peers come from benchmarks/peers/build.sh; INKSTONE_PEERS_DIR names another 
 
 const root = new URL("../../../", import.meta.url);
 
-function fail(message: string): never {
-  process.stderr.write(`${message}\n`);
-  process.exit(2);
-}
+/** Wrong use: its message is shown with the usage. */
+class UsageError extends Error {}
 
 function readArguments() {
   try {
-    const { values } = parseArgs({
+    return parseArgs({
       options: {
         only: { type: "string" },
         repetitions: { type: "string" },
@@ -47,66 +46,72 @@ function readArguments() {
         check: { type: "boolean", default: false },
         help: { type: "boolean", short: "h", default: false },
       },
-    });
-    return values;
+    }).values;
   } catch (error) {
-    return fail(`${error instanceof Error ? error.message : String(error)}\n\n${usage}`);
+    throw new UsageError(error instanceof Error ? error.message : String(error), { cause: error });
   }
 }
 
 function positive(text: string | undefined, fallback: number, name: string): number {
   const value = text === undefined ? fallback : Number(text);
-  return Number.isInteger(value) && value > 0
-    ? value
-    : fail(`--${name} ${text}: a whole number above 0 is needed`);
+  if (Number.isInteger(value) && value > 0) return value;
+  throw new UsageError(`--${name} ${text}: a whole number above 0 is needed`);
 }
 
-const values = readArguments();
-if (values.help) {
-  process.stdout.write(`${usage}\n`);
-  process.exit(0);
-}
-const { only } = values;
-if (only !== undefined && only !== "decode" && only !== "prefix") fail(`--only ${only}: decode or prefix`);
-const repetitions = positive(values.repetitions, values.quick ? 1 : 3, "repetitions");
-const cacheHome = process.env["XDG_CACHE_HOME"] ?? `${homedir()}/.cache`;
-const peersBin = `${process.env["INKSTONE_PEERS_DIR"] ?? `${cacheHome}/inkstone/peers`}/bin`;
-if (!existsSync(`${peersBin}/llama-server`))
-  fail(`${peersBin}/llama-server is missing: run benchmarks/peers/build.sh`);
-
-const setting: Setting = {
-  model: await findModel(values.model),
-  peersBin,
-  threads: positive(values.threads, availableParallelism(), "threads"),
-  inkstoneArgs: values["inkstone-args"].split(" ").filter((each) => each !== ""),
-};
 const progress = (line: string): void => void process.stderr.write(`${line}\n`);
-const environment = describeEnvironment(setting);
-if (environment.loadBefore > 0.5) {
-  progress(
-    `load average ${environment.loadBefore.toFixed(2)}: other programs are running and will disturb the figures`,
-  );
+
+/** Measures, prints and writes; gives the exit code. */
+async function main(): Promise<number> {
+  const values = readArguments();
+  if (values.help) {
+    process.stdout.write(`${usage}\n`);
+    return 0;
+  }
+  const { only } = values;
+  if (only !== undefined && only !== "decode" && only !== "prefix") {
+    throw new UsageError(`--only ${only}: decode or prefix is needed`);
+  }
+  const repetitions = positive(values.repetitions, values.quick ? 1 : 3, "repetitions");
+  const setting: Setting = {
+    peersBin: findPeers(),
+    model: await findModel(values.model),
+    threads: positive(values.threads, availableParallelism(), "threads"),
+    inkstoneArgs: values["inkstone-args"].split(" ").filter((each) => each !== ""),
+  };
+  const environment = describeEnvironment(setting);
+  if (environment.loadBefore > 0.5) {
+    progress(`load average ${environment.loadBefore.toFixed(2)}: other programs will disturb the figures`);
+  }
+  const options: ScenarioOptions = { setting, repetitions, progress };
+  const result: BenchmarkResult = {
+    environment,
+    repetitions,
+    commands: [
+      ...[inkstone(setting), llamaServer(setting, 16), llamaServer(setting, 1)].map(({ command }) => command),
+      [batchedBenchName, ...batchedBenchArgs(setting)].join(" "),
+    ].map((command) => command.replaceAll(setting.model, environment.model)),
+    decode: only === "prefix" ? null : await runDecode(options),
+    sharedPrefix: only === "decode" ? null : await runSharedPrefix(options),
+  };
+
+  const results = new URL("benchmarks/results/", root);
+  await mkdir(results, { recursive: true });
+  const stamp = environment.date.replaceAll(/[-:]|\.\d+/g, "");
+  const file = new URL(`engine-${stamp}.local.json`, results);
+  await writeFile(file, `${JSON.stringify(result, null, 2)}\n`);
+  process.stdout.write(`${formatTables(result)}\n\n${fileURLToPath(file)}\n`);
+  if (values.write) await writeFile(new URL("docs/benchmarks.md", root), formatPage(result));
+  const missed = missedTargets(result);
+  for (const what of missed) progress(`target missed: ${what}`);
+  return values.check && missed.length > 0 ? 1 : 0;
 }
+
+// the servers are killed when this process exits
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(130));
-
-const options: ScenarioOptions = { setting, repetitions, progress };
-const result: BenchmarkResult = {
-  environment,
-  repetitions,
-  commands: [
-    ...[inkstone(setting), llamaServer(setting, 16), llamaServer(setting, 1)].map(({ command }) => command),
-    [batchedBenchName, ...batchedBenchArgs(setting)].join(" "),
-  ].map((command) => command.replaceAll(setting.model, environment.model)),
-  decode: only === "prefix" ? null : await runDecode(options),
-  sharedPrefix: only === "decode" ? null : await runSharedPrefix(options),
-};
-
-const results = new URL("benchmarks/results/", root);
-await mkdir(results, { recursive: true });
-const stamp = environment.date.replaceAll(/[-:]|\.\d+/g, "");
-const file = new URL(`engine-${stamp}.local.json`, results);
-await writeFile(file, `${JSON.stringify(result, null, 2)}\n`);
-process.stdout.write(`${formatTables(result)}\n\n${file.pathname}\n`);
-if (values.write) await writeFile(new URL("docs/benchmarks.md", root), formatPage(result));
-const missed = missedTargets(result);
-if (values.check && missed.length > 0) fail(`missed: ${missed.join("; ")}`);
+try {
+  process.exitCode = await main();
+} catch (error) {
+  const message = error instanceof Error ? error.message : String(error);
+  process.stderr.write(error instanceof UsageError ? `${message}\n\n${usage}\n` : `${message}\n`);
+  process.exitCode = 2;
+}

@@ -4,6 +4,8 @@ import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
+import { childEnvironment } from "./child-environment.ts";
+
 const run = promisify(execFile);
 const entry = fileURLToPath(new URL("../../../dist/cli/main.js", import.meta.url));
 const defaultModel = "smollm2-135m";
@@ -18,8 +20,8 @@ export async function findModel(given: string | undefined): Promise<string> {
     if (!existsSync(path)) throw new Error(`${path}: no such file`);
     return path;
   }
-  await run(process.execPath, [entry, "pull", defaultModel]);
-  const { stdout } = await run(process.execPath, [entry, "ls", "--json"]);
+  await run(process.execPath, [entry, "pull", defaultModel], { env: childEnvironment() });
+  const { stdout } = await run(process.execPath, [entry, "ls", "--json"], { env: childEnvironment() });
   const models = JSON.parse(stdout) as readonly {
     readonly name: string;
     readonly paths: readonly string[];

@@ -53,6 +53,7 @@ function decodeTable(results: readonly DecodeResult[]): string {
       ...widths.map((width) => `${width} stream${width === "1" ? "" : "s"}`),
       "server CPU",
       "client CPU",
+      "other CPU",
     ],
     results.map(({ name, rates, cpu }) => [
       name,
@@ -183,7 +184,7 @@ npm run bench:engine               # --quick for one repetition; --write to writ
   latest first token to the earliest last one. llama-batched-bench runs the same shape without sampling, text or HTTP: what the
   library can do at best.
 - **Shared prefix**: 16 requests at once whose prompts begin with the same 1,500 random tokens, which no server has seen, and
-  end with 24 of their own; 64 tokens of output each. TTFT is the time until the first event with text.
+  end with 16 of their own; 64 tokens of output each. TTFT is the time until the first event with text.
 - In each repetition the programs take turns, each started afresh and warmed up; their order changes between repetitions. A ratio is
   formed within a repetition. Shown are medians with the smallest and largest value of ${result.repetitions} repetition${result.repetitions === 1 ? "" : "s"}.
 - The client shares the cores with the server: shown are the shares of all cores that the server, the client and all other

@@ -6,7 +6,7 @@ import { streamCompletion, timeToFirstTokenMs } from "./stream-client.ts";
 export const sharedPrefixWorkload = {
   clients: 16,
   prefixTokens: 1500,
-  suffixTokens: 24,
+  suffixTokens: 16,
   outputTokens: 64,
 } as const;
 

@@ -3,12 +3,12 @@
  * with the peers of benchmarks/peers/build.sh. Options: --model FILE.gguf, --flash-attn on|off|auto.
  */
 import { mkdir, rename, writeFile } from "node:fs/promises";
-import { homedir } from "node:os";
 import { parseArgs } from "node:util";
 
 import { startChildServer } from "../engine/child-server.ts";
 import { describeEnvironment } from "../engine/environment.ts";
 import { findModel } from "../engine/model-file.ts";
+import { findPeers } from "../engine/peers.ts";
 import { parityPrompts } from "./parity-prompts.ts";
 import type { ParityPrompt } from "./parity-prompts.ts";
 
@@ -57,8 +57,7 @@ const { values } = parseArgs({
     out: { type: "string" },
   },
 });
-const cacheHome = process.env["XDG_CACHE_HOME"] ?? `${homedir()}/.cache`;
-const peersBin = `${process.env["INKSTONE_PEERS_DIR"] ?? `${cacheHome}/inkstone/peers`}/bin`;
+const peersBin = findPeers();
 const model = await findModel(values.model);
 const flags = ["-np", "1", "-c", String(contextWindow), "-t", String(threads), "-fa", values["flash-attn"]];
 

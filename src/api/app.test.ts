@@ -77,6 +77,16 @@ describe("health", () => {
     expect((await app.request("/health/ready")).status).toBe(503);
     expect((await app.request("/health/live")).status).toBe(200);
   });
+
+  test("not ready when the engine has failed for good", async () => {
+    const { app, engine } = createTestApp();
+    engine.state = "failed";
+    const response = await app.request("/health");
+    expect(response.status).toBe(503);
+    expect((await json(response)).models).toEqual([{ name: "fake-model", state: "failed" }]);
+    engine.state = "restarting";
+    expect((await app.request("/health")).status).toBe(200);
+  });
 });
 
 describe("request ids", () => {

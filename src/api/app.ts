@@ -9,6 +9,7 @@ import { addHealthRoutes } from "./health/routes.ts";
 import { addMetricsRoutes } from "./metrics/routes.ts";
 import { accessLog } from "./middleware/access-log.ts";
 import { authenticate } from "./middleware/authenticate.ts";
+import { browserGuard } from "./middleware/browser-guard.ts";
 import { crossOrigin } from "./middleware/cross-origin.ts";
 import { addMethodNotAllowed } from "./middleware/method-not-allowed.ts";
 import { addOpenApiRoutes } from "./openapi/routes.ts";
@@ -36,6 +37,7 @@ export function createApp(deps: AppDeps): Hono<AppEnv> {
   app.use(requestId({ limitLength: 128, generator: () => randomUUID() }));
   app.use(accessLog(deps));
   if (settings.corsOrigins.length > 0) app.use(crossOrigin(settings.corsOrigins));
+  app.use(browserGuard(settings));
   app.use(authenticate(keyring));
 
   app.get("/", (c) =>

@@ -1,4 +1,5 @@
 /** The application on a socket. */
+import { randomUUID } from "node:crypto";
 import { STATUS_CODES, createServer as createHttpServer } from "node:http";
 import type { Server } from "node:http";
 import { createServer as createNetServer } from "node:net";
@@ -18,6 +19,8 @@ export interface HttpServerOptions {
   readonly port: number;
   /** For a request's headers and body to arrive. Bodies that are read are limited by the application itself. */
   readonly requestTimeoutMs: number;
+  /** Told of errors of the listening socket, such as no free file descriptors; it goes on listening where it can. */
+  readonly onError?: (error: Error) => void;
 }
 
 export interface HttpServer {
@@ -60,6 +63,8 @@ export async function serveHttp(app: Hono<AppEnv>, options: HttpServerOptions): 
     response.once("close", () => nActive--);
   });
   await listen(server, host, port);
+  // An error that nobody listens to would end the process.
+  server.on("error", (error) => options.onError?.(error));
   const address = server.address() as AddressInfo;
 
   const close = async (drainMs: number): Promise<boolean> => {
@@ -134,7 +139,7 @@ function answerClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
   const [status, code, message] = describeClientError(error);
   const body = JSON.stringify(toErrorBody(new InkstoneError(code, message)));
   socket.end(
-    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}\r\nContent-Type: application/json\r\n` +
+    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}\r\nContent-Type: application/json\r\nX-Request-Id: ${randomUUID()}\r\n` +
       `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
   );
 }
@@ -144,7 +149,7 @@ function describeClientError(error: NodeJS.ErrnoException): [number, ErrorCode, 
     case "ERR_HTTP_REQUEST_TIMEOUT":
       return [408, "request_timeout", "the request did not arrive in time"];
     case "HPE_HEADER_OVERFLOW":
-      return [431, "invalid_request", "the headers are too large"];
+      return [431, "headers_too_large", "the headers are too large"];
     default:
       return [400, "invalid_request", "this is not a valid HTTP request"];
   }

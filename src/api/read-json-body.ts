@@ -1,5 +1,6 @@
 /** Request bodies: size and time are limited while they are read. */
 import { InkstoneError } from "../errors.ts";
+import { checkBodyShape } from "./body-shape.ts";
 
 export interface BodyLimits {
   readonly maxBodyBytes: number;
@@ -9,7 +10,8 @@ export interface BodyLimits {
 
 /**
  * The body as JSON. Throws `body_too_large` (by Content-Length before anything is read, else as soon as the limit is passed),
- * `request_timeout`, `invalid_json`, or `interrupted` when the client went away.
+ * `request_timeout`, `invalid_json`, `invalid_request` for one that is nested too deeply or holds too many values, or
+ * `interrupted` when the client went away.
  */
 export async function readJsonBody(request: Request, limits: BodyLimits): Promise<unknown> {
   const bytes = await readBody(request, limits);
@@ -20,12 +22,15 @@ export async function readJsonBody(request: Request, limits: BodyLimits): Promis
   } catch (error) {
     throw new InkstoneError("invalid_json", "the body is not UTF-8", { cause: error });
   }
+  let body: unknown;
   try {
-    return JSON.parse(text);
+    body = JSON.parse(text);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new InkstoneError("invalid_json", `the body is not valid JSON: ${reason}`, { cause: error });
   }
+  checkBodyShape(body);
+  return body;
 }
 
 async function readBody(

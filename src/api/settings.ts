@@ -6,10 +6,10 @@ export interface ApiSettings {
   readonly requestTimeoutMs: number;
   /** Origins whose pages may call the API; ["*"]: any; empty: CORS is off. */
   readonly corsOrigins: readonly string[];
+  /** Refuse requests that name another host than this machine; for servers on a loopback address without keys. */
+  readonly onlyLocalHosts: boolean;
   /** Requests with different API keys may share cached prefixes. Reuse is observable by timing: off by default. */
   readonly shareCacheAcrossKeys: boolean;
-  /** Most tokens of a chat answer when the request does not say; null: what the context window leaves. */
-  readonly defaultMaxTokens: number | null;
   /** A stream whose client leaves more than this unread is ended. */
   readonly maxUnreadBytes: number;
   /** Of Inkstone; part of `system_fingerprint` and /openapi.json. */
@@ -18,10 +18,10 @@ export interface ApiSettings {
 
 /** The defaults; the version has none. */
 export const defaultApiSettings: Omit<ApiSettings, "version"> = {
-  maxBodyBytes: 32 * 1024 * 1024,
+  maxBodyBytes: 64 * 1024 * 1024,
   requestTimeoutMs: 60_000,
   corsOrigins: [],
+  onlyLocalHosts: false,
   shareCacheAcrossKeys: false,
-  defaultMaxTokens: null,
   maxUnreadBytes: 4 * 1024 * 1024,
 };

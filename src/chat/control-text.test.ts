@@ -9,6 +9,14 @@ const mark = (text: string): string => `{${text}}`;
 describe("createControlTextGuard", () => {
   const guard = createControlTextGuard(texts);
 
+  test("a value that is nested too deeply is refused", () => {
+    const nested = (depth: number): unknown => JSON.parse("[".repeat(depth) + "]".repeat(depth));
+    expect(guard.map(nested(64), mark)).toEqual(nested(64));
+    for (const depth of [65, 100_000]) {
+      expect(() => guard.map(nested(depth), mark)).toThrow("nested more than 64 levels");
+    }
+  });
+
   test.each([
     ["none", "none"],
     ["1<a>2<ab>3", "1{<a>}2{<ab>}3"],

@@ -3,11 +3,17 @@
  * could end the turn and speak as the system.
  */
 
+import { InkstoneError } from "../errors.ts";
+
+/** Deepest nesting of a value: templates walk it recursively. */
+const maxDepth = 64;
+
 /** Finds control-token text in strings that users wrote. */
 export interface ControlTextGuard {
   /**
    * A copy of a JSON value in which every control text, in strings and in keys, is replaced by what `replace` gives.
    * A half of a control text at an end of a string counts too: the template may put the other half beside it.
+   * Throws `invalid_request` for a value that is nested more than 64 levels deep.
    */
   map<T>(value: T, replace: (controlText: string) => string): T;
 }
@@ -46,15 +52,22 @@ export function createControlTextGuard(controlTexts: readonly string[]): Control
     return result + text.slice(copied);
   };
 
-  const mapValue = (value: unknown, replace: (controlText: string) => string): unknown => {
+  const mapValue = (value: unknown, replace: (controlText: string) => string, depth: number): unknown => {
     if (typeof value === "string") return mapText(value, replace);
-    if (Array.isArray(value)) return value.map((item) => mapValue(item, replace));
     if (typeof value !== "object" || value === null) return value;
+    if (depth === maxDepth) {
+      throw new InkstoneError(
+        "invalid_request",
+        `a value for the chat template is nested more than ${maxDepth} levels deep, which this server does not take`,
+        { param: "messages" },
+      );
+    }
+    if (Array.isArray(value)) return value.map((item) => mapValue(item, replace, depth + 1));
     return Object.fromEntries(
-      Object.entries(value).map(([key, item]) => [mapText(key, replace), mapValue(item, replace)]),
+      Object.entries(value).map(([key, item]) => [mapText(key, replace), mapValue(item, replace, depth + 1)]),
     );
   };
-  return { map: <T>(value: T, replace: (controlText: string) => string) => mapValue(value, replace) as T };
+  return { map: <T>(value: T, replace: (controlText: string) => string) => mapValue(value, replace, 0) as T };
 }
 
 interface Range {

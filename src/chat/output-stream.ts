@@ -15,8 +15,6 @@ export interface OutputStreamOptions {
   readonly includeStop?: boolean;
   /** How to separate reasoning, from `RenderedPrompt.reasoning`; null or absent: everything is content. */
   readonly reasoning?: ReasoningMode | null;
-  /** Show control tokens. Default false. */
-  readonly includeControl?: boolean;
 }
 
 /** What some tokens brought. */
@@ -27,8 +25,6 @@ export interface OutputDelta {
   readonly stopped: string | null;
   /** How many of the pushed tokens were used; fewer than all when a stop string ended the output among them. */
   readonly usedTokens: number;
-  /** Characters (code points) of decoded text before the first of these tokens. */
-  readonly textOffset: number;
 }
 
 export interface OutputStream {
@@ -43,15 +39,13 @@ export function createOutputStream(
   vocabulary: VocabularyData,
   options: OutputStreamOptions = {},
 ): OutputStream {
-  const { stops = [], includeStop = false, reasoning = null, includeControl = false } = options;
+  const { stops = [], includeStop = false, reasoning = null } = options;
   const detokenizer: Detokenizer = createDetokenizer(vocabulary, {
-    includeControl,
     visibleTokens: reasoning === null ? undefined : findTagTokens(vocabulary, reasoning),
   });
   const splitter: ReasoningSplitter | null = reasoning === null ? null : createReasoningSplitter(reasoning);
   const matcher = createStopMatcher(stops, { includeStop });
   let stopped: string | null = null;
-  let decodedLength = 0;
   const hasStopped = (): boolean => stopped !== null;
 
   /** Takes text through the splitter and the matcher. */
@@ -68,7 +62,6 @@ export function createOutputStream(
 
   return {
     push(tokens) {
-      const textOffset = decodedLength;
       let content = "";
       let reasoningText = "";
       let usedTokens = 0;
@@ -77,16 +70,14 @@ export function createOutputStream(
         usedTokens++;
         const text = detokenizer.push([token]);
         if (text === "") continue;
-        decodedLength += countCodePoints(text);
         const delta = take(text);
         content += delta.content;
         reasoningText += delta.reasoning;
       }
-      return { content, reasoning: reasoningText, stopped, usedTokens, textOffset };
+      return { content, reasoning: reasoningText, stopped, usedTokens };
     },
     finish() {
-      const textOffset = decodedLength;
-      if (hasStopped()) return { content: "", reasoning: "", stopped, usedTokens: 0, textOffset };
+      if (hasStopped()) return { content: "", reasoning: "", stopped, usedTokens: 0 };
       const last = detokenizer.flush();
       const parts: SplitText[] = last === "" ? [] : [take(last)];
       if (!hasStopped() && splitter !== null) {
@@ -99,7 +90,6 @@ export function createOutputStream(
         reasoning: parts.map((part) => part.reasoning).join(""),
         stopped,
         usedTokens: 0,
-        textOffset,
       };
     },
   };
@@ -112,13 +102,4 @@ function findTagTokens(vocabulary: VocabularyData, { tags }: ReasoningMode): Rea
     marks.some((mark) => mark.includes(text)),
   );
   return new Set(tokens.map(({ token }) => token));
-}
-
-function countCodePoints(text: string): number {
-  let count = text.length;
-  for (let index = 0; index < text.length; index++) {
-    const unit = text.charCodeAt(index);
-    if (unit >= 0xdc00 && unit <= 0xdfff) count--;
-  }
-  return count;
 }

@@ -254,7 +254,7 @@ describe("the template's environment", () => {
   test("a template that cannot be parsed is a problem from the start and fails each rendering", () => {
     const template = templateOf("{% if %}");
     expect(template.problem).toContain("cannot be read");
-    expect(thrownBy(() => template.render(ask("Hi"))).code).toBe("template_failed");
+    expect(thrownBy(() => template.render(ask("Hi"))).code).toBe("template_broken");
   });
 
   test("chat_template_kwargs cannot replace the template's own names", () => {

@@ -44,7 +44,7 @@ export interface ChatTemplate {
   /** Stop strings that every request needs with this template. */
   readonly stopStrings: readonly string[];
   /**
-   * Throws `template_failed` with the template's own words, `unsupported_parameter` for parts that are no text, and
+   * Throws `template_broken` where there is a `problem`, `template_failed` with the template's own words, `unsupported_parameter` for parts that are no text, and
    * `invalid_request` for options that contradict each other or variables that take a reserved name.
    */
   render(options: RenderOptions): RenderedPrompt;
@@ -134,7 +134,7 @@ export function createChatTemplate(
 interface PreparedTemplate {
   readonly problem: string | null;
   habits(): TemplateHabits;
-  /** Throws `template_failed`. */
+  /** Throws `template_failed`, or `template_broken` where `problem` is not null. */
   run(variables: Readonly<Record<string, unknown>>): string;
 }
 
@@ -150,7 +150,7 @@ function prepareTemplate(
     problem = `the model's chat template cannot be read: ${messageOf(error)}`;
   }
   const run = (variables: Readonly<Record<string, unknown>>): string => {
-    if (compiled === null) throw new InkstoneError("template_failed", problem ?? "");
+    if (compiled === null) throw new InkstoneError("template_broken", problem ?? "");
     try {
       return compiled.render({ bos_token: bosToken, eos_token: eosToken, ...variables }, now());
     } catch (error) {

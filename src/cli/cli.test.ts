@@ -2,12 +2,10 @@ import { Readable } from "node:stream";
 import { describe, expect, test } from "vitest";
 
 import { loadConfig } from "../config/load.ts";
-import { InkstoneError } from "../errors.ts";
 import { localUrl } from "./banner.ts";
-import type { CliContext, StopSignal } from "./context.ts";
+import type { CliContext } from "./context.ts";
 import { toEngineConfig } from "./engine-config.ts";
 import { isLoopbackHost } from "./host-safety.ts";
-import { interruptible } from "./interrupt.ts";
 import { runCli } from "./program.ts";
 import { createPalette } from "./terminal/colors.ts";
 
@@ -208,48 +206,5 @@ describe("the engine's configuration", () => {
   test("a context window of 0 is all that the model was trained for", () => {
     expect(toEngineConfig(configOf({ "-c": "0" }), model, 32_768, "/lib").contextWindow).toBe(32_768);
     expect(toEngineConfig(configOf({ "-c": "512" }), model, 32_768, "/lib").contextWindow).toBe(512);
-  });
-});
-
-describe("Ctrl+C", () => {
-  function signals() {
-    const handlers = new Set<(signal: StopSignal) => void>();
-    const exits: number[] = [];
-    return {
-      handlers,
-      exits,
-      context: {
-        onSignal: (handler: (signal: StopSignal) => void) => {
-          handlers.add(handler);
-          return () => void handlers.delete(handler);
-        },
-        exitNow: (code: number): never => {
-          exits.push(code);
-          return undefined as never;
-        },
-      },
-      send: (signal: StopSignal) => handlers.forEach((handler) => handler(signal)),
-    };
-  }
-
-  test("stops the work once, and the process at the second time", async () => {
-    const { context, send, exits, handlers } = signals();
-    const work = interruptible(context, async (signal) => {
-      await new Promise((_resolve, reject) => {
-        signal.addEventListener("abort", () => reject(new Error("aborted")));
-      });
-    });
-    send("SIGINT");
-    send("SIGINT");
-    await expect(work).rejects.toMatchObject({ code: "interrupted" });
-    expect(exits).toEqual([130]);
-    expect(handlers.size).toBe(0);
-  });
-
-  test("work that was not stopped keeps its own result and error", async () => {
-    const { context } = signals();
-    expect(await interruptible(context, async () => 7)).toBe(7);
-    const failure = new InkstoneError("offline", "no network");
-    await expect(interruptible(context, async () => Promise.reject(failure))).rejects.toBe(failure);
   });
 });

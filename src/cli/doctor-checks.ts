@@ -3,7 +3,7 @@ import type { Bandwidth } from "../native/memory-bandwidth.ts";
 import type { CpuFeature } from "../native/hardware-cpu.ts";
 import type { Gpu } from "../native/hardware-gpu.ts";
 import type { Hardware } from "../native/hardware.ts";
-import type { PipSettings } from "../models/sources/pip-settings.ts";
+import type { PipSettings } from "../config/pip.ts";
 import { isOlderVersion, nativeRelease } from "../native/packages.ts";
 import type { NativeLocation } from "../native/packages.ts";
 import type { NativeProbe } from "../native/probe.ts";

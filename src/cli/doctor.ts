@@ -2,10 +2,10 @@ import { accessSync, constants, existsSync, readdirSync, statSync } from "node:f
 import path from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 
+import { readPipSettings } from "../config/pip.ts";
 import type { Config } from "../config/schema.ts";
 import { InkstoneError, toInkstoneError } from "../errors.ts";
 import { freeBytes } from "../models/disk.ts";
-import { readPipSettings } from "../models/sources/pip-settings.ts";
 import { buildBackends, parseBuildBackends } from "../native/build-options.ts";
 import { buildNative, defaultJobs } from "../native/build.ts";
 import { probeHardware } from "../native/hardware.ts";
@@ -167,7 +167,7 @@ async function examine(context: CliContext, config: Config, signal: AbortSignal)
     models: await listModels(context, config),
     network: {
       offline: config.offline,
-      settings: networkSettings(context.inputs.env, readPipSettings(context.inputs.env)),
+      settings: networkSettings(context.inputs.env, readPipSettings(context.inputs)),
     },
   };
 }

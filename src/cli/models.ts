@@ -1,4 +1,5 @@
 /** The models' room as the commands use it; loaded only when a command needs it. */
+import { readPipSettings } from "../config/pip.ts";
 import type { Config } from "../config/schema.ts";
 import type { Models } from "../models/resolve.ts";
 import type { ModelsLogger, ResolvedModel } from "../models/types.ts";
@@ -12,7 +13,14 @@ export async function openModels(
   logger?: ModelsLogger,
 ): Promise<Models> {
   const { createModels } = await import("../models/resolve.ts");
-  return createModels({ cacheDir: config.cacheDir, env: inputs.env, directory: inputs.cwd, now, logger });
+  return createModels({
+    cacheDir: config.cacheDir,
+    readPipSettings: () => readPipSettings(inputs),
+    directory: inputs.cwd,
+    homeDir: inputs.homeDir,
+    now,
+    logger,
+  });
 }
 
 /** How a model is looked for. */

@@ -36,8 +36,7 @@ export function createPsCommand(context: CliContext): Command {
   return command
     .addHelpText("after", examples)
     .action(async ({ url, json = false }: { url?: string; json?: boolean }) => {
-      const { config } = loadSettings(context, command);
-      const request = createServerRequest(context, config, url);
+      const request = createServerRequest(context, loadSettings(context, command), url);
       const response = await request("/v1/models", { signal: AbortSignal.timeout(waitMs) });
       if (!response.ok) throw await responseError(response);
       const { data = [] } = (await response.json()) as { data?: readonly ModelEntry[] };

@@ -29,7 +29,10 @@ export function createPullCommand(context: CliContext): Command {
       const model = await interruptible(context, async (signal) => {
         const { createCommandLogger } = await import("./logging.ts");
         const models = await openModels(context, config, createCommandLogger(config, context.stderr, "warn"));
-        return resolveModel(context, models, config, { signal, refresh: true });
+        const resolved = await resolveModel(context, models, config, { signal, refresh: true });
+        // In a read-only store nothing can be removed; the model is there all the same.
+        await models.prune().catch(() => undefined);
+        return resolved;
       });
       context.stdout.write(json ? `${JSON.stringify(model)}\n` : describe(model));
     });

@@ -1,8 +1,10 @@
 /** How commands reach a running server. */
 import { Option } from "commander";
 
-import type { Config } from "../config/schema.ts";
+import { parseApiKeys } from "../api/keyring.ts";
+import type { LoadedConfig } from "../config/load.ts";
 import { InkstoneError } from "../errors.ts";
+import { localUrl } from "./banner.ts";
 import type { CliContext } from "./context.ts";
 import { createHttpRequest } from "./run-chat/chat-client.ts";
 import type { ApiRequest } from "./run-chat/chat-client.ts";
@@ -14,20 +16,42 @@ export function urlOption(
   return new Option("--url <URL>", help);
 }
 
-/** Requests to the server at `url`, else to the one of this machine's configuration, with the first configured key. */
-export function createServerRequest(
-  context: CliContext,
-  config: Config,
-  url: string | undefined,
-): ApiRequest {
-  return createHttpRequest(url ?? `http://127.0.0.1:${config.port}`, firstKey(context, config.apiKeyFile));
+/** Where requests go, and the key that they carry. */
+export interface ServerTarget {
+  readonly url: string;
+  readonly apiKey: string | null;
 }
 
-function firstKey({ inputs }: CliContext, path: string | null): string | null {
-  if (path === null) return null;
-  const text = inputs.readFile(path);
+/**
+ * The server at `url`, else the one of this machine's configuration. A key of the configuration is for that one only: to
+ * another address goes the first key of a file that was named by a flag, or none. Throws `invalid_config` for a key file
+ * that is missing or holds no key.
+ */
+export function serverTarget(
+  { inputs }: Pick<CliContext, "inputs">,
+  { config, origins }: Pick<LoadedConfig, "config" | "origins">,
+  url: string | undefined,
+): ServerTarget {
+  const isForTarget = url === undefined || origins.apiKeyFile.kind === "flag";
+  const apiKey =
+    isForTarget && config.apiKeyFile !== null ? firstKey(inputs.readFile, config.apiKeyFile) : null;
+  return { url: url ?? localUrl(config.host, config.port), apiKey };
+}
+
+/** Requests to the server that `serverTarget` names. */
+export function createServerRequest(
+  context: CliContext,
+  loaded: LoadedConfig,
+  url: string | undefined,
+): ApiRequest {
+  const target = serverTarget(context, loaded, url);
+  return createHttpRequest(target.url, target.apiKey);
+}
+
+function firstKey(readFile: (path: string) => string | null, path: string): string | null {
+  const text = readFile(path);
   if (text === null) throw new InkstoneError("invalid_config", `api_key_file: there is no file ${path}`);
-  const lines = text.split("\n").map((line) => line.trim());
-  const first = lines.find((line) => line !== "" && !line.startsWith("#"));
-  return first?.replace(/^[\w.-]+:\s+/, "") ?? null;
+  const keyring = parseApiKeys(text, path);
+  const words = text.replace(/^\uFEFF/, "").split(/\s+/);
+  return words.find((word) => keyring.find(word) !== null) ?? null;
 }

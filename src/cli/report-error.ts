@@ -1,7 +1,9 @@
 import { CommanderError } from "commander";
 
 import { InkstoneError, toInkstoneError } from "../errors.ts";
+import { signalExitCodes } from "./context.ts";
 import type { OutputStream } from "./context.ts";
+import { StoppedBySignal } from "./interrupt.ts";
 
 /**
  * Says an error as `error:` and `hint:` lines, and returns the exit status. The stack is shown only for `debug`. Help and
@@ -10,6 +12,7 @@ import type { OutputStream } from "./context.ts";
 export function reportError(thrown: unknown, stderr: OutputStream, debug: boolean): number {
   if (thrown instanceof CommanderError && thrown.exitCode === 0) return 0;
   const error = thrown instanceof CommanderError ? fromCommander(thrown) : toInkstoneError(thrown);
+  if (error instanceof StoppedBySignal) return signalExitCodes[error.signal];
   if (error.code === "interrupted") return error.row.exitCode;
   const { palette } = stderr;
   for (const line of error.message.split("\n")) stderr.write(`${palette.red("error:")} ${line}\n`);

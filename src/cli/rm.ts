@@ -16,5 +16,8 @@ export function createRemoveCommand(context: CliContext): Command {
       const { names: removed, freedBytes } = await models.remove(name);
       context.stdout.write(`removed ${removed.join(", ")} (${formatBytes(freedBytes)} freed)\n`);
     }
+    const { freedBytes } = await models.prune();
+    if (freedBytes > 0)
+      context.stdout.write(`removed what no model needed (${formatBytes(freedBytes)} freed)\n`);
   });
 }

@@ -39,7 +39,7 @@ export function createRunCommand(context: CliContext): Command {
   const command = new Command("run")
     .argument("[model]", "A name, a path to a .gguf file, or a reference; without one, the default model")
     .argument("[prompt...]", "What to ask; without it, a chat on a terminal, or standard input")
-    .addOption(urlOption("Use the server at this address instead of an engine in this process."))
+    .addOption(urlOption("Use the server at this address instead of an engine of this command."))
     .option("--system <TEXT>", "System message.")
     .option("--temperature <N>", "0 always takes the most probable token.")
     .option("--max-tokens <N>", "Most tokens of an answer.")
@@ -64,7 +64,7 @@ export function createRunCommand(context: CliContext): Command {
       }
       const session = await interruptible(context, async (signal): Promise<ChatSession> => {
         if (options.url !== undefined) {
-          const request = createServerRequest(context, config, options.url);
+          const request = createServerRequest(context, loaded, options.url);
           return openRemoteSession(request, config.model, signal);
         }
         const { openEmbeddedSession } = await import("./run-chat/embedded.ts");

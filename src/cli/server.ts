@@ -1,18 +1,21 @@
 /** The life of the server: listen, load, serve, drain, stop. */
 import { createApp } from "../api/app.ts";
+import { chatTemplateOf } from "../api/chat-templates.ts";
+import { createDeferred } from "../api/deferred.ts";
 import { createEngineRegistry } from "../api/deps.ts";
 import type { EngineRegistry } from "../api/deps.ts";
 import { serveHttp } from "../api/http-server.ts";
+import type { HttpServer } from "../api/http-server.ts";
 import { readApiKeyFile } from "../api/keyring.ts";
 import type { Config } from "../config/schema.ts";
-import { InkstoneError } from "../errors.ts";
 import { createMetrics } from "../observe/metrics.ts";
 import type { Logger } from "../observe/logger.ts";
 import { toApiSettings } from "./api-settings.ts";
 import { localUrl, renderBanner } from "./banner.ts";
-import { signalExitCodes } from "./context.ts";
-import type { CliContext, StopSignal } from "./context.ts";
+import type { CliContext } from "./context.ts";
 import { isLoopbackHost } from "./host-safety.ts";
+import { listenForStop } from "./interrupt.ts";
+import type { StoppedBySignal } from "./interrupt.ts";
 import { loadEngine } from "./load-engine.ts";
 import type { LoadedModel } from "./load-engine.ts";
 import { createCommandLogger, logsAreText } from "./logging.ts";
@@ -43,13 +46,15 @@ export async function runServer(context: CliContext, config: Config, startedAt: 
     now: () => context.now(),
     isReady: () => state.ready,
   });
-  const stop = listenForStop(context);
-  const server = await serveHttp(app, {
-    host: config.host,
-    port: config.port,
-    requestTimeoutMs: config.requestTimeoutMs,
-  });
+  const stop = awaitStop(context);
+  let server: HttpServer | null = null;
   try {
+    server = await serveHttp(app, {
+      host: config.host,
+      port: config.port,
+      requestTimeoutMs: config.requestTimeoutMs,
+      onError: (error) => logger.error({ error }, "the listening socket failed"),
+    });
     const url = localUrl(config.host, server.port);
     logger.info({ url }, "listening; the model is loading");
     if (config.apiKeyFile === null && !isLoopbackHost(config.host)) {
@@ -61,7 +66,13 @@ export async function runServer(context: CliContext, config: Config, startedAt: 
     const loaded = await loadEngine(context, config, logger, {
       signal: stop.loading,
       onProgressLine: logsAreText(config, context.stderr) ? undefined : (line) => logger.info({}, line),
+    }).catch((error: unknown) => {
+      throw stop.loading.aborted ? stop.loading.reason : error;
     });
+    const { problem, origin } = chatTemplateOf(loaded.client.vocabulary);
+    if (problem !== null) logger.warn({ problem }, "chat requests will fail; text completions work");
+    else if (origin !== "model")
+      logger.info({ template: origin }, "the model has no chat template; a built-in one is used");
     state.engines = registryOf(loaded, config, context.now());
     state.ready = true;
     announce(
@@ -70,7 +81,7 @@ export async function runServer(context: CliContext, config: Config, startedAt: 
       { loaded, state, port: server.port, readyMs: context.now() - startedAt },
       logger,
     );
-    const signal = await stop.requested;
+    const { signal } = await stop.requested;
     state.ready = false;
     const { running, waiting } = loaded.client.stats;
     logger.info({ signal, running, waiting, drainSeconds: config.drainSeconds }, "stopping");
@@ -79,35 +90,26 @@ export async function runServer(context: CliContext, config: Config, startedAt: 
   } finally {
     state.ready = false;
     stop.dispose();
-    await server.close(flushMs);
+    await server?.close(flushMs);
   }
 }
 
 interface Stop {
-  /** Aborts with `interrupted` at the first stop signal. */
+  /** Aborts with `StoppedBySignal` at the first stop signal. */
   readonly loading: AbortSignal;
-  readonly requested: Promise<StopSignal>;
+  readonly requested: Promise<StoppedBySignal>;
   dispose(): void;
 }
 
-/** The first stop signal asks for an orderly end, the second ends the process at once. */
-function listenForStop(context: CliContext): Stop {
+/** The first stop signal asks for an orderly end. */
+function awaitStop(context: CliContext): Stop {
   const loading = new AbortController();
-  const { promise, resolve } = withResolvers<StopSignal>();
-  const dispose = context.onSignal((signal) => {
-    if (loading.signal.aborted) context.exitNow(signalExitCodes[signal]);
-    loading.abort(new InkstoneError("interrupted", `stopped by ${signal}`));
-    resolve(signal);
+  const requested = createDeferred<StoppedBySignal>();
+  const dispose = listenForStop(context, (stopped) => {
+    loading.abort(stopped);
+    requested.resolve(stopped);
   });
-  return { loading: loading.signal, requested: promise, dispose };
-}
-
-function withResolvers<T>(): { promise: Promise<T>; resolve: (value: T) => void } {
-  let resolve: (value: T) => void = () => {};
-  const promise = new Promise<T>((settle) => {
-    resolve = settle;
-  });
-  return { promise, resolve };
+  return { loading: loading.signal, requested: requested.promise, dispose };
 }
 
 function registryOf({ model, client }: LoadedModel, config: Config, nowMs: number): EngineRegistry {

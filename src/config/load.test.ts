@@ -187,6 +187,40 @@ describe("the file", () => {
     });
   });
 
+  const guarded: [string, string][] = [
+    ["native_directory", "./lib"],
+    ["cache_dir", "./cache"],
+    ["host", "0.0.0.0"],
+    ["api_key_file", "./keys"],
+    ["insecure", "true"],
+  ];
+
+  test.each(guarded)(
+    "%s is refused from a file that was only found in the working directory",
+    (key, value) => {
+      const yaml = `port: 1\n${key}: ${value}\n`;
+      const error = failure({ files: { "/here/inkstone.yaml": yaml } });
+      expect(error.code).toBe("invalid_config");
+      expect(error.message).toContain(
+        `/here/inkstone.yaml:2: ${key} is not taken from a file that was only found`,
+      );
+    },
+  );
+
+  test.each(guarded)("%s is taken from a file that was named, and from the user's own", (key, value) => {
+    const yaml = `${key}: ${value}`;
+    const own = "/home/ada/.config/inkstone/config.yaml";
+    const ways: Given[] = [
+      { files: { "/here/inkstone.yaml": yaml }, flags: { "--config": "inkstone.yaml" } },
+      { files: { "/here/inkstone.yaml": yaml }, env: { INKSTONE_CONFIG: "inkstone.yaml" } },
+      { files: { [own]: yaml } },
+    ];
+    for (const given of ways) {
+      const { origins } = load(given);
+      expect(Object.values(origins).filter(({ kind }) => kind === "file")).toHaveLength(1);
+    }
+  });
+
   test("a model's name is no path", () => {
     expect(load({ files: { "/here/inkstone.yaml": "model: smollm2-135m" } }).config.model).toBe(
       "smollm2-135m",

@@ -41,6 +41,19 @@ interface Base {
   readonly platform: NodeJS.Platform;
 }
 
+/**
+ * Settings that decide whose code runs here and who may reach the server. A file that merely lies in the working directory,
+ * such as one of a cloned repository, may not set them. (Native libraries are looked for in the cache directory, too.)
+ */
+const guardedKeys: readonly ConfigKey[] = ["nativeDirectory", "cacheDir", "host", "apiKeyFile", "insecure"];
+
+interface ConfigFile {
+  readonly path: string;
+  readonly text: string;
+  /** Nobody named it: it was found in the working directory. */
+  readonly isFoundHere: boolean;
+}
+
 const pathOf = (platform: NodeJS.Platform): typeof posix => (platform === "win32" ? win32 : posix);
 
 /**
@@ -51,7 +64,7 @@ export function loadConfig(inputs: ConfigInputs): LoadedConfig {
   const { "--config": _file, ...flags } = inputs.flags;
   const file = readConfigFile(inputs);
   const layers: Layer[] = [
-    file === null ? { entries: [], problems: [] } : fileLayer(file.path, file.text),
+    file === null ? { entries: [], problems: [] } : readFileLayer(file),
     environmentLayer(inputs.env),
     flagLayer(flags),
     argumentLayer(inputs.modelArgument, flags),
@@ -93,7 +106,20 @@ export function loadConfig(inputs: ConfigInputs): LoadedConfig {
   };
 }
 
-function readConfigFile(inputs: ConfigInputs): { path: string; text: string } | null {
+function readFileLayer({ path, text, isFoundHere }: ConfigFile): Layer {
+  const layer = fileLayer(path, text);
+  if (!isFoundHere) return layer;
+  const refused = layer.entries
+    .filter(({ key }) => guardedKeys.includes(key))
+    .map(
+      (entry) =>
+        `${describeEntry(entry)} is not taken from a file that was only found in the working directory; ` +
+        `name the file with --config, or set ${fileKey(entry.key)} by a flag, the environment or the user's own file`,
+    );
+  return { ...layer, problems: [...layer.problems, ...refused] };
+}
+
+function readConfigFile(inputs: ConfigInputs): ConfigFile | null {
   const path = pathOf(inputs.platform);
   const flag = inputs.flags["--config"];
   const named =
@@ -111,17 +137,15 @@ function readConfigFile(inputs: ConfigInputs): { path: string; text: string } | 
         `there is no configuration file ${full} (from ${named.origin})`,
       );
     }
-    return { path: full, text };
+    return { path: full, text, isFoundHere: false };
   }
   const configHome = inputs.env["XDG_CONFIG_HOME"] || path.join(inputs.homeDir, ".config");
-  for (const candidate of [
-    path.join(inputs.cwd, "inkstone.yaml"),
-    path.join(configHome, "inkstone", "config.yaml"),
-  ]) {
-    const text = readText(inputs, candidate);
-    if (text !== null) return { path: candidate, text };
-  }
-  return null;
+  const here = path.join(inputs.cwd, "inkstone.yaml");
+  const textHere = readText(inputs, here);
+  if (textHere !== null) return { path: here, text: textHere, isFoundHere: true };
+  const own = path.join(configHome, "inkstone", "config.yaml");
+  const ownText = readText(inputs, own);
+  return ownText === null ? null : { path: own, text: ownText, isFoundHere: false };
 }
 
 function readText(inputs: ConfigInputs, path: string): string | null {

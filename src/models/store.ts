@@ -60,7 +60,7 @@ export interface ModelStore {
   add(model: NewModel): Promise<Manifest>;
   /** Removes by name, reference, or digest (six or more hexadecimal digits). Throws `model_unknown` or `model_in_use`. */
   remove(nameOrDigest: string): Promise<Removal>;
-  /** Removes files that no model needs and nobody uses, and downloads that nobody is busy with. */
+  /** Removes files that no model needs and nobody uses, and downloads that were broken off a week ago or earlier. */
   prune(): Promise<Removal>;
   /** Where the download named `key` is kept; the directory exists after this. Throws `cache_not_writable`. */
   partialPath(key: string): string;
@@ -72,6 +72,9 @@ export interface ModelStore {
 
 /** A file written aside and not renamed for so long belongs to a process that is gone. */
 const abandonedMs = 3_600_000;
+
+/** A download that was broken off is kept for so long, so that it can go on where it stopped. */
+const resumableMs = 7 * 24 * 3_600_000;
 
 const useSchema = z.object({ digests: z.array(z.string()) });
 
@@ -221,13 +224,13 @@ export function createModelStore(options: {
       }
       for (const entry of listFiles(partials)) {
         const key = entry.split(".")[0] ?? entry;
-        if (lockHolder(lockPath(key)) === null) freedBytes += removePath(join(partials, entry));
+        const path = join(partials, entry);
+        if (ageMs(path) > resumableMs && lockHolder(lockPath(key)) === null) freedBytes += removePath(path);
       }
       for (const aside of [locks, manifests]) {
         for (const entry of listFiles(aside).filter((name) => name.endsWith(".tmp"))) {
           const path = join(aside, entry);
-          const ageMs = Date.now() - (sizeAndTime(path)?.modifiedAtMs ?? 0);
-          if (ageMs > abandonedMs) freedBytes += removePath(path);
+          if (ageMs(path) > abandonedMs) freedBytes += removePath(path);
         }
       }
       removeDeadUses();
@@ -303,6 +306,11 @@ function matching(stored: readonly Manifest[], nameOrDigest: string): Manifest[]
 
 function unknown(nameOrDigest: string, directory: string): InkstoneError {
   return new InkstoneError("model_unknown", `${nameOrDigest} is not in the model store ${directory}.`);
+}
+
+/** Milliseconds since the file was written, by the clock that file times are of. */
+function ageMs(path: string): number {
+  return Date.now() - (sizeAndTime(path)?.modifiedAtMs ?? 0);
 }
 
 function sizeAndTime(path: string): { sizeBytes: number; modifiedAtMs: number } | null {

@@ -282,6 +282,9 @@ const llama = {
 
   llama_sampler_chain_init: ["ptr", "samplerChainParams"],
   llama_sampler_chain_add: ["void", "ptr", "ptr"],
+  llama_sampler_chain_get: ["ptr", "ptr", "i32"],
+  llama_sampler_chain_n: ["i32", "ptr"],
+  llama_sampler_clone: ["ptr", "ptr"],
   llama_sampler_free: ["void", "ptr"],
   llama_sampler_accept: ["void", "ptr", "i32"],
   llama_sampler_apply: ["void", "ptr", "ptr"],

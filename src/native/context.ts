@@ -118,13 +118,10 @@ export class LlamaContext {
     }
     this.#memory = memory;
 
-    const pool = createThreadpool(native, Math.max(options.threads, options.threadsBatch), model.handle);
-    lib.llama_attach_threadpool(pointer, pool.pointer, null);
-    // The pool outlives its detaching and no longer: both belong to this context.
-    new Handle(handle, () => {
-      lib.llama_detach_threadpool(pointer);
-      pool.handle.dispose();
-    });
+    const pool = createThreadpool(native, Math.max(options.threads, options.threadsBatch), handle);
+    lib.llama_attach_threadpool(pointer, pool, null);
+    // Made after the pool, so released before it: the context never holds a pool that is gone.
+    new Handle(handle, () => lib.llama_detach_threadpool(pointer));
 
     // Columns of n entries: token, position, count of sequence ids (always 1), address of the id, id, output.
     const n = this.batchTokens;

@@ -7,28 +7,40 @@ import { failureReason } from "./log.ts";
 import type { LlamaModel } from "./model.ts";
 
 /**
- * Compiles a grammar whose start is the rule `root`. The caller frees the sampler. Throws `invalid_grammar`.
+ * Compiles a grammar whose start is the rule `root`. The caller frees the sampler. Throws `invalid_grammar`, without the
+ * parser's own words.
  *
- * A grammar can make the library run for long or end the process (deep recursion): a grammar that a user wrote is
- * compiled first in a process that may be killed.
+ * A grammar can make the library run for long or end the process (deep recursion): a grammar that a user wrote goes
+ * through `checkGrammar` first, in a process that may be killed.
  */
 export function compileGrammar(model: LlamaModel, grammar: string): Pointer {
-  if (grammar.trim() === "") throw new InkstoneError("invalid_grammar", "The grammar is empty.");
-  if (grammar.includes("\0")) throw new InkstoneError("invalid_grammar", "The grammar contains a NUL.");
-  const { lib, log } = model.native;
-  const { value, lines } = log.capture(() =>
-    captureStderr(() => lib.llama_sampler_init_grammar(model.vocabulary, grammar, "root")),
-  );
-  if (value.value !== null) return value.value;
-  throw new InkstoneError(
-    "invalid_grammar",
-    `The grammar is invalid: ${parserMessage(value.stderr) ?? failureReason(lines)}.`,
-  );
+  requireText(grammar);
+  const sampler = compile(model, grammar);
+  if (sampler !== null) return sampler;
+  throw new InkstoneError("invalid_grammar", "The grammar is invalid.");
 }
 
-/** Throws `invalid_grammar` when the grammar does not compile. */
+/** Throws `invalid_grammar`, with the parser's own words, when the grammar does not compile. */
 export function checkGrammar(model: LlamaModel, grammar: string): void {
-  model.native.lib.llama_sampler_free(compileGrammar(model, grammar));
+  requireText(grammar);
+  const { lib, log } = model.native;
+  const { value, lines } = log.capture(() => captureStderr(() => compile(model, grammar)));
+  if (value.value === null) {
+    throw new InkstoneError(
+      "invalid_grammar",
+      `The grammar is invalid: ${parserMessage(value.stderr) ?? failureReason(lines)}.`,
+    );
+  }
+  lib.llama_sampler_free(value.value);
+}
+
+function requireText(grammar: string): void {
+  if (grammar.trim() === "") throw new InkstoneError("invalid_grammar", "The grammar is empty.");
+  if (grammar.includes("\0")) throw new InkstoneError("invalid_grammar", "The grammar contains a NUL.");
+}
+
+function compile(model: LlamaModel, grammar: string): Pointer | null {
+  return model.native.lib.llama_sampler_init_grammar(model.vocabulary, grammar, "root");
 }
 
 const maxMessageLength = 200;
@@ -46,19 +58,20 @@ export function parserMessage(stderr: string): string | null {
  * the time of the call. Where the platform cannot do that, the message stays unknown.
  */
 function captureStderr<T>(run: () => T): { value: T; stderr: string } {
-  const libc = bindLibc();
-  const memory = libc?.memfd_create("stderr", 0) ?? -1;
-  if (libc === null || memory < 0) return { value: run(), stderr: "" };
-  const saved = libc.dup(2);
+  libc ??= { functions: bindLibc() };
+  const { functions } = libc;
+  const memory = functions?.memfd_create("stderr", 0) ?? -1;
+  if (functions === null || memory < 0) return { value: run(), stderr: "" };
+  const saved = functions.dup(2);
   try {
-    libc.dup2(memory, 2);
+    functions.dup2(memory, 2);
     const value = run();
     const { size } = fstatSync(memory);
     const text = Buffer.alloc(Math.min(size, maxCapturedBytes));
     const length = readSync(memory, text, 0, text.length, 0);
     return { value, stderr: text.toString("utf8", 0, length) };
   } finally {
-    libc.dup2(saved, 2);
+    functions.dup2(saved, 2);
     closeSync(saved);
     closeSync(memory);
   }
@@ -70,15 +83,18 @@ interface Libc {
   dup2(from: number, to: number): number;
 }
 
+/** Bound at the first use. */
+let libc: { readonly functions: Libc | null } | null = null;
+
 /** The C library's functions, or null on a platform without them. */
 function bindLibc(): Libc | null {
   if (process.platform !== "linux") return null;
   try {
-    const libc = koffi.load(null);
+    const library = koffi.load(null);
     return {
-      memfd_create: libc.func("memfd_create", "int", ["str", "uint32_t"]) as Libc["memfd_create"],
-      dup: libc.func("dup", "int", ["int"]) as Libc["dup"],
-      dup2: libc.func("dup2", "int", ["int", "int"]) as Libc["dup2"],
+      memfd_create: library.func("memfd_create", "int", ["str", "uint32_t"]) as Libc["memfd_create"],
+      dup: library.func("dup", "int", ["int"]) as Libc["dup"],
+      dup2: library.func("dup2", "int", ["int", "int"]) as Libc["dup2"],
     };
   } catch {
     return null;

@@ -119,10 +119,11 @@ export class Candidates {
     this.#lib.llama_sampler_apply(sampler, this.#memory.pointer);
   }
 
-  /** The token that the sampler chose; null when it chose none. */
+  /** The token that the sampler chose; null when it chose none, or only one that is banned (a logit of -Infinity). */
   get selected(): number | null {
     const index = Number(BigInt.asIntN(64, this.#header[2] ?? -1n));
-    return index < 0 || index >= this.size ? null : this.tokenAt(index);
+    if (index < 0 || index >= this.size || this.#logits[3 * index + 1] === -Infinity) return null;
+    return this.#ids[3 * index] as number;
   }
 
   /** How many candidates there are. */
@@ -137,16 +138,6 @@ export class Candidates {
       if (this.#logits[at + 1] !== -Infinity) tokens.push(this.#ids[at] as number);
     }
     return tokens;
-  }
-
-  /** The token of a candidate, by its place. */
-  tokenAt(index: number): number {
-    return this.#ids[3 * index] as number;
-  }
-
-  /** Keeps only the first `size` candidates. */
-  truncate(size: number): void {
-    this.#header[1] = BigInt(size);
   }
 
   #reset(size: number): void {

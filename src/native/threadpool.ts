@@ -7,17 +7,11 @@ import { Handle } from "./handle.ts";
 import type { Native } from "./library.ts";
 import { NativeMemory } from "./memory.ts";
 
-export interface Threadpool {
-  readonly pointer: Pointer;
-  readonly threads: number;
-  readonly handle: Handle;
-}
-
 /**
  * Starts a pool with the CPU backend that was loaded. Its threads sleep between graphs (no polling), so that they leave
- * the processor to the server's other processes. Throws `native_mismatch` when that backend offers no pool.
+ * the processor to the server's other processes. The pool is freed with `owner`. Throws `native_mismatch` when that backend offers no pool.
  */
-export function createThreadpool(native: Native, threads: number, parent: Handle): Threadpool {
+export function createThreadpool(native: Native, threads: number, owner: Handle): Pointer {
   const { lib } = native;
   const cpu = lib.ggml_backend_dev_by_type(deviceTypes.indexOf("cpu"));
   const registry = cpu === null ? null : lib.ggml_backend_dev_backend_reg(cpu);
@@ -37,13 +31,10 @@ export function createThreadpool(native: Native, threads: number, parent: Handle
     if (pointer === null) {
       throw new InkstoneError("out_of_memory", `A pool of ${threads} threads could not be started.`);
     }
-    return {
-      pointer,
-      threads,
-      handle: new Handle(parent, () => {
-        koffi.call(free, threadpoolFreeType, pointer);
-      }),
-    };
+    new Handle(owner, () => {
+      koffi.call(free, threadpoolFreeType, pointer);
+    });
+    return pointer;
   } finally {
     params.free();
   }

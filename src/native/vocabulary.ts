@@ -1,9 +1,6 @@
 /** Text to tokens, and the vocabulary as data. */
 import koffi from "koffi";
 import { InkstoneError } from "../errors.ts";
-import { checkGrammar } from "./grammar.ts";
-import type { Native } from "./library.ts";
-import { loadModel } from "./model.ts";
 import type { LlamaModel } from "./model.ts";
 
 const int32Max = 2 ** 31 - 1;
@@ -32,26 +29,6 @@ export interface ExportedVocabulary {
   readonly chatTemplate: string | null;
   /** Scalar GGUF metadata as text. */
   readonly metadata: Readonly<Record<string, string>>;
-}
-
-/** A model's vocabulary without its weights. */
-export interface LoadedVocabulary {
-  tokenize(text: string, options: TokenizeOptions): Int32Array;
-  /** Throws `invalid_grammar`. */
-  checkGrammar(grammar: string): void;
-  exportVocabulary(): ExportedVocabulary;
-  dispose(): void;
-}
-
-/** Loads only the vocabulary of a model; no backend is needed. Throws as `loadModel` does. */
-export function loadVocabulary(native: Native, paths: readonly string[]): LoadedVocabulary {
-  const model = loadModel(native, { paths, vocabOnly: true });
-  return {
-    tokenize: (text, options) => tokenize(model, text, options),
-    checkGrammar: (grammar) => checkGrammar(model, grammar),
-    exportVocabulary: () => exportVocabulary(model),
-    dispose: () => model.dispose(),
-  };
 }
 
 /**

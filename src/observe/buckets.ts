@@ -20,3 +20,6 @@ export const requestSecondsBuckets: readonly number[] = [
 export const countBuckets: readonly number[] = [
   1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000, 200_000,
 ];
+
+/** Choices of a prompt. */
+export const choicesBuckets: readonly number[] = [1, 2, 5, 10, 20];

@@ -47,6 +47,16 @@ describe("formatLogLine", () => {
     expect(formatLogLine(line, false)).toBe("03:04:05 ERROR m\n");
   });
 
+  test("control characters and marks of direction are escaped", () => {
+    const path = "/a\u001b[2J\u007f\u009b31m\u202e\u2028b";
+    const pretty = formatLogLine(
+      JSON.stringify({ level: "info", time: "2026-01-02T03:04:05Z", msg: "m", path }),
+      false,
+    );
+    expect(pretty.trimEnd()).toMatch(/^[\u0020-\u007e]+$/);
+    expect(pretty).toContain('path="/a\\u001b[2J\\u007f\\u009b31m\\u202e\\u2028b"');
+  });
+
   test("a line break in a value cannot forge a second line", () => {
     const forged = JSON.stringify({
       level: "info",

@@ -97,7 +97,16 @@ export function formatLogLine(line: string, color: boolean): string {
 
 function formatValue(value: unknown): string {
   const text = typeof value === "string" ? value : JSON.stringify(value);
-  return /^[^\s"=]+$/.test(text) ? text : JSON.stringify(text);
+  if (/^[^\s"=\p{C}]+$/u.test(text)) return text;
+  // JSON leaves DEL, the C1 controls and the marks that turn the direction of text as they are.
+  return JSON.stringify(text).replaceAll(/[\p{C}\u2028\u2029]/gu, escapeCharacter);
+}
+
+function escapeCharacter(character: string): string {
+  return [...character]
+    .flatMap((each) => each.split(""))
+    .map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`)
+    .join("");
 }
 
 function formatError(error: unknown): string {

@@ -48,6 +48,15 @@ describe("createMetrics", () => {
     expect(await metrics.render()).toContain('inkstone:kv_cache_usage_perc{model_name="m"} 0');
   });
 
+  test("what a prompt asked for", async () => {
+    const metrics = createMetrics();
+    metrics.model("m").promptFinished({ n: 2, maxTokens: 100, mostGeneratedTokens: 7 });
+    const text = await metrics.render();
+    expect(text).toContain('inkstone:request_params_n_sum{model_name="m"} 2');
+    expect(text).toContain('inkstone:request_params_max_tokens_sum{model_name="m"} 100');
+    expect(text).toContain('inkstone:request_max_num_generation_tokens_sum{model_name="m"} 7');
+  });
+
   test("a finished request enters each histogram once", async () => {
     const metrics = createMetrics();
     const model = metrics.model("m");

@@ -2,7 +2,13 @@
  * What the server counts, under vLLM's names with the prefix `inkstone:`, so that dashboards made for vLLM move by a rename.
  */
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
-import { countBuckets, interTokenBuckets, requestSecondsBuckets, ttftBuckets } from "./buckets.ts";
+import {
+  choicesBuckets,
+  countBuckets,
+  interTokenBuckets,
+  requestSecondsBuckets,
+  ttftBuckets,
+} from "./buckets.ts";
 
 /** Counters and gauges of one engine at the time of a scrape; totals never fall. */
 export interface EngineSnapshot {
@@ -38,6 +44,16 @@ export interface FinishedRequest {
   readonly decodeSeconds?: number;
 }
 
+/** What one prompt of a request asked for, and what its choices came to. */
+export interface FinishedPrompt {
+  /** Choices. */
+  readonly n: number;
+  /** Most tokens that each might have. */
+  readonly maxTokens: number;
+  /** Tokens of the longest. */
+  readonly mostGeneratedTokens: number;
+}
+
 /** Observations of one model. */
 export interface ModelMetrics {
   /** Seconds from the request's arrival to its first token. */
@@ -46,6 +62,8 @@ export interface ModelMetrics {
   interToken(seconds: number): void;
   /** Once for each request to the engine. */
   finished(request: FinishedRequest): void;
+  /** Once for each prompt, when all its choices have ended. */
+  promptFinished(prompt: FinishedPrompt): void;
 }
 
 export interface Metrics {
@@ -179,6 +197,14 @@ export function createMetrics(): Metrics {
     countBuckets,
   );
 
+  const mostGeneratedTokens = histogram(
+    "request_max_num_generation_tokens",
+    "Generated tokens of the longest of a prompt's choices.",
+    countBuckets,
+  );
+  const paramsN = histogram("request_params_n", "Choices asked for.", choicesBuckets);
+  const paramsMaxTokens = histogram("request_params_max_tokens", "Most tokens asked for.", countBuckets);
+
   const histograms = [
     ttft,
     interToken,
@@ -191,6 +217,9 @@ export function createMetrics(): Metrics {
     inference,
     promptTokens,
     generatedTokens,
+    mostGeneratedTokens,
+    paramsN,
+    paramsMaxTokens,
   ];
 
   const httpSeconds = new Histogram({
@@ -226,6 +255,11 @@ export function createMetrics(): Metrics {
         if (request.generatedTokens > 1) {
           perToken.observe(labels, request.decodeSeconds / (request.generatedTokens - 1));
         }
+      },
+      promptFinished(prompt) {
+        paramsN.observe(labels, prompt.n);
+        paramsMaxTokens.observe(labels, prompt.maxTokens);
+        mostGeneratedTokens.observe(labels, prompt.mostGeneratedTokens);
       },
     };
   };

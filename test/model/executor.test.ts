@@ -1,29 +1,25 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Executor } from "../../src/engine/executor/executor.ts";
-import type { EngineConfig, TokenId, TokenOutput } from "../../src/engine/types.ts";
+import type { EngineConfig, TokenId } from "../../src/engine/types.ts";
 import { loadNative } from "../../src/native/library.ts";
 import type { Native } from "../../src/native/library.ts";
 import { locateNative } from "../../src/native/packages.ts";
-import { loadVocabulary } from "../../src/native/vocabulary.ts";
-import type { LoadedVocabulary } from "../../src/native/vocabulary.ts";
-import { engineConfig, generate, spec, step, tokensOf, withEngine } from "./llama-harness.ts";
+import { engineConfig, generate, openVocabulary, spec, step, tokensOf, withEngine } from "./llama-harness.ts";
+import type { Vocabulary } from "./llama-harness.ts";
 import { testModelPath } from "./model-path.ts";
 
 let modelPath: string;
 let native: Native;
-let vocabulary: LoadedVocabulary;
+let vocabulary: Vocabulary;
 let prompt: TokenId[];
 let long: TokenId[];
 
 beforeAll(async () => {
   modelPath = await testModelPath();
   native = loadNative({ directory: locateNative(null).directory });
-  vocabulary = loadVocabulary(native, [modelPath]);
-  const tokenize = (text: string): TokenId[] => [
-    ...vocabulary.tokenize(text, { addSpecial: true, parseSpecial: true }),
-  ];
-  prompt = tokenize("The three primary colours are red, yellow and");
-  long = tokenize(
+  vocabulary = openVocabulary(native, modelPath);
+  prompt = vocabulary.tokensOf("The three primary colours are red, yellow and");
+  long = vocabulary.tokensOf(
     "A lighthouse keeper wrote in her journal every evening. She noted the wind, the ships that passed, and what " +
       "she had cooked. On the first day of March she wrote that the sea was calm, and that",
   );
@@ -33,13 +29,6 @@ afterAll(() => native.dispose());
 
 const run = <T>(changes: Partial<EngineConfig>, use: (executor: Executor) => T): T =>
   withEngine(engineConfig(modelPath, changes), native, ({ executor }) => use(executor));
-
-const textOf = (outputs: readonly TokenOutput[]): string => {
-  const { pieces, offsets } = vocabulary.exportVocabulary();
-  return Buffer.concat(
-    tokensOf(outputs).map((token) => pieces.subarray(offsets[token], offsets[token + 1])),
-  ).toString("utf8");
-};
 
 /** All log-probabilities of the token after a prompt, by token. */
 function distribution(executor: Executor, sequence: number, start: number, tokens: TokenId[]): number[] {
@@ -135,7 +124,58 @@ describe.each(["unified", "streams"] as const)("the cache, %s", (kvLayout) => {
   });
 });
 
+describe("streams that a step passes by", () => {
+  const open = (executor: Executor, sequence: number, tokens: TokenId[]): void => {
+    executor.openSampler(`r${sequence}`, spec(tokens));
+    step(executor, { requestId: `r${sequence}`, sequence, start: 0, tokens, outputs: "last" });
+  };
+  const row = (sequence: number, start: number, tokens: TokenId[]) => ({
+    requestId: `r${sequence}`,
+    sequence,
+    start,
+    tokens,
+    outputs: "last" as const,
+  });
+
+  test("a live one that has no row keeps its logits", () => {
+    const next = (passBy: boolean): number[] =>
+      run({ kvLayout: "streams", flashAttn: "off" }, (executor) => {
+        for (const sequence of [0, 1, 2]) open(executor, sequence, prompt);
+        if (passBy) step(executor, row(0, prompt.length, [5]), row(2, prompt.length, [5]));
+        expect(executor.usedCells()).toBe(3 * prompt.length + (passBy ? 2 : 0));
+        return distribution(executor, 1, prompt.length, [7]);
+      });
+    expect(largestDifference(next(false), next(true))).toBe(0);
+  });
+
+  test("and no room: the streams are as they were", () => {
+    run({ kvLayout: "streams", contextWindow: 256 }, (executor) => {
+      const full = Array.from({ length: 256 }, (_, index) => 100 + index);
+      open(executor, 0, full);
+      open(executor, 1, prompt);
+      open(executor, 2, full);
+      const used = executor.usedCells();
+      const rows = [row(0, 256, [5]), row(2, 256, [5])];
+      expect(executor.step({ operations: [], rows })).toEqual({ status: "no-room" });
+      expect(executor.usedCells()).toBe(used);
+      const [alone] = run({ kvLayout: "streams", contextWindow: 256 }, (fresh) =>
+        generate(fresh, [...prompt, 7], 1),
+      );
+      const [after] = step(executor, row(1, prompt.length, [7]));
+      expect(after?.sampled?.token).toBe(alone?.token);
+    });
+  });
+});
+
 describe("limits", () => {
+  test("requests at once: what the sequences, the batch and its outputs allow", () => {
+    const many = engineConfig(modelPath, { maxNumSeqs: 300, maxNumBatchedTokens: 64 });
+    withEngine(many, native, ({ info, executor }) => {
+      expect(info.maxNumSeqs).toBe(64);
+      expect(executor.limits.batchOutputs).toBe(64);
+    });
+  });
+
   test("streams and unified give the same greedy tokens", () => {
     const [unified, streams] = (["unified", "streams"] as const).map((kvLayout) =>
       run({ kvLayout }, (executor) => tokensOf(generate(executor, prompt, 24))),
@@ -201,8 +241,8 @@ describe("limits", () => {
   test("a quantised cache works with flash attention only", () => {
     const quantised = { cacheTypeK: "q8_0", cacheTypeV: "q8_0" } as const;
     expect(() => run({ ...quantised, flashAttn: "off" }, () => {})).toThrow(/flash attention/);
-    const expected = textOf(run({}, (executor) => generate(executor, prompt, 4)));
-    expect(textOf(run(quantised, (executor) => generate(executor, prompt, 4)))).toBe(expected);
+    const expected = vocabulary.textOf(run({}, (executor) => generate(executor, prompt, 4)));
+    expect(vocabulary.textOf(run(quantised, (executor) => generate(executor, prompt, 4)))).toBe(expected);
   });
 
   test("auto decides and says so", () => {
@@ -230,13 +270,19 @@ describe("sampling", () => {
     });
   });
 
-  test("top-p through the shortlist chooses as the library's own sampler does", () => {
+  test.each([
+    ["alone", {}],
+    ["after top-k and top-p", { topK: 40, topP: 0.95, minP: 0.02 }],
+    ["where only one token is left", { topK: 1 }],
+    ["with penalties", { repeatPenalty: 1.1 }],
+  ])("a seeded request goes on with the tokens that it would have had, %s", (_, extra) => {
     run({}, (executor) => {
-      // A neutral bias makes the chain begin with another sampler, so that the library's top-p runs.
-      const sampled = (topP: number, logitBias: { token: number; bias: number }[]): TokenId[] =>
-        tokensOf(generate(executor, prompt, 24, { sampling: { temperature: 1, topP, seed: 9, logitBias } }));
-      for (const topP of [0.5, 0.9, 0.999]) {
-        expect(sampled(topP, [])).toEqual(sampled(topP, [{ token: 0, bias: 0 }]));
+      const sampling = { temperature: 1.1, seed: 77, ...extra };
+      const whole = tokensOf(generate(executor, prompt, 24, { sampling }));
+      for (const kept of [1, 7, 16]) {
+        const outputTokens = whole.slice(0, kept);
+        const resumed = generate(executor, prompt, whole.length - kept, { sampling, outputTokens });
+        expect(tokensOf(resumed)).toEqual(whole.slice(kept));
       }
     });
   });
@@ -311,65 +357,6 @@ describe("sampling", () => {
       }
       expect(row?.sampled?.token).toBe(tokensOf(generate(executor, prompt, 1, { sequence: 1 }))[0]);
       expect(row?.sampled?.top).toEqual([]);
-    });
-  });
-});
-
-describe("grammar", () => {
-  const list = 'root ::= "[" [0-9]{1,3} (", " [0-9]{1,3}){2} "]"';
-
-  test.each([
-    ["greedy", {}],
-    ["sampled", { temperature: 1, seed: 3 }],
-    ["sampled from the best 40", { temperature: 1, topK: 40, seed: 3 }],
-    ["with penalties", { temperature: 0.8, repeatPenalty: 1.2, seed: 3 }],
-  ])("the text conforms, %s", (_, sampling) => {
-    run({}, (executor) => {
-      const outputs = generate(executor, prompt, 40, { sampling: { ...sampling, grammar: list } });
-      const last = tokensOf(outputs).at(-1) ?? -1;
-      expect(executor.isEndOfGeneration(last)).toBe(true);
-      expect(textOf(outputs.slice(0, -1))).toMatch(/^\[\d{1,3}(, \d{1,3}){2}\]$/);
-    });
-  });
-
-  test("goes on where it was", () => {
-    run({}, (executor) => {
-      const sampling = { grammar: list };
-      const whole = tokensOf(generate(executor, prompt, 40, { sampling }));
-      const resumed = generate(executor, prompt, 40, { sampling, outputTokens: whole.slice(0, 3) });
-      expect(tokensOf(resumed)).toEqual(whole.slice(3));
-    });
-  });
-
-  test("tokens before that do not conform are refused, not accepted", () => {
-    run({}, (executor) => {
-      const request = spec(prompt, { sampling: { grammar: list }, outputTokens: prompt });
-      expect(() => executor.openSampler("g", request)).toThrow(
-        expect.objectContaining({ code: "invalid_grammar" }),
-      );
-    });
-  });
-
-  test("a grammar that nothing can continue ends the text", () => {
-    run({}, (executor) => {
-      const every = Array.from({ length: 10 }, (_, digit) => String(digit)).flatMap((digit) =>
-        [...vocabulary.tokenize(digit, { addSpecial: false, parseSpecial: false })].map((token) => ({
-          token,
-          bias: -Infinity,
-        })),
-      );
-      const sampling = { grammar: 'root ::= "[" [0-9]+', logitBias: every };
-      const outputs = generate(executor, prompt, 5, { sampling });
-      expect(outputs.length).toBeLessThan(5);
-      expect(executor.isEndOfGeneration(tokensOf(outputs).at(-1) ?? -1)).toBe(true);
-    });
-  });
-
-  test("one that does not compile is refused", () => {
-    run({}, (executor) => {
-      expect(() => executor.openSampler("g", spec(prompt, { sampling: { grammar: "root = x" } }))).toThrow(
-        expect.objectContaining({ code: "invalid_grammar" }),
-      );
     });
   });
 });

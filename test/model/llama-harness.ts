@@ -10,6 +10,9 @@ import type {
   TokenOutput,
 } from "../../src/engine/types.ts";
 import type { Native } from "../../src/native/library.ts";
+import { loadModel } from "../../src/native/model.ts";
+import type { LlamaModel } from "../../src/native/model.ts";
+import { exportVocabulary, tokenize } from "../../src/native/vocabulary.ts";
 
 export const greedy: SamplingParams = {
   temperature: 0,
@@ -125,3 +128,24 @@ export function generate(
 }
 
 export const tokensOf = (outputs: readonly TokenOutput[]): TokenId[] => outputs.map(({ token }) => token);
+
+/** A model's vocabulary without its weights. */
+export interface Vocabulary {
+  readonly model: LlamaModel;
+  tokensOf(text: string): TokenId[];
+  textOf(outputs: readonly TokenOutput[]): string;
+}
+
+/** Loads a model's vocabulary; it goes with the library. */
+export function openVocabulary(native: Native, modelPath: string): Vocabulary {
+  const model = loadModel(native, { paths: [modelPath], vocabOnly: true });
+  const { pieces, offsets } = exportVocabulary(model);
+  return {
+    model,
+    tokensOf: (text) => [...tokenize(model, text, { addSpecial: false, parseSpecial: true })],
+    textOf: (outputs) =>
+      Buffer.concat(
+        tokensOf(outputs).map((token) => pieces.subarray(offsets[token], offsets[token + 1])),
+      ).toString("utf8"),
+  };
+}

@@ -9,7 +9,8 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import koffi from "koffi";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { createLlamaExecutor } from "../../src/engine/executor/llama.ts";
 import { createContext } from "../../src/native/context.ts";
 import { isGpu, listDevices } from "../../src/native/devices.ts";
@@ -17,20 +18,31 @@ import { loadNative } from "../../src/native/library.ts";
 import type { Native } from "../../src/native/library.ts";
 import { describeProcessor, loadModel } from "../../src/native/model.ts";
 import { locateNative } from "../../src/native/packages.ts";
-import { loadVocabulary } from "../../src/native/vocabulary.ts";
-import type { LoadedVocabulary } from "../../src/native/vocabulary.ts";
+import { checkGrammar } from "../../src/native/grammar.ts";
+import type { LlamaModel } from "../../src/native/model.ts";
+import { exportVocabulary, tokenize } from "../../src/native/vocabulary.ts";
+import type { ExportedVocabulary, TokenizeOptions } from "../../src/native/vocabulary.ts";
 import { engineConfig } from "./llama-harness.ts";
 import { testModelPath } from "./model-path.ts";
 
 let modelPath: string;
 let native: Native;
-let vocabulary: LoadedVocabulary;
+let vocabulary: {
+  tokenize(input: string, options: TokenizeOptions): Int32Array;
+  exportVocabulary(): ExportedVocabulary;
+  checkGrammar(grammar: string): void;
+};
 let directory: string;
 
 beforeAll(async () => {
   modelPath = await testModelPath();
   native = loadNative({ directory: locateNative(null).directory });
-  vocabulary = loadVocabulary(native, [modelPath]);
+  const model: LlamaModel = loadModel(native, { paths: [modelPath], vocabOnly: true });
+  vocabulary = {
+    tokenize: (input, options) => tokenize(model, input, options),
+    exportVocabulary: () => exportVocabulary(model),
+    checkGrammar: (grammar) => checkGrammar(model, grammar),
+  };
   directory = mkdtempSync(path.join(tmpdir(), "inkstone-native-"));
 });
 
@@ -191,6 +203,7 @@ describe("checkGrammar", () => {
 });
 
 describe("disposal", () => {
+  const original = koffi.call;
   const contextOptions = {
     cells: 512,
     batchTokens: 64,
@@ -213,6 +226,34 @@ describe("disposal", () => {
     context.dispose();
     model.dispose();
   });
+
+  test.each(["model", "context"] as const)(
+    "the %s's disposal detaches the threads before they end",
+    (owner) => {
+      const model = loadModel(native, { paths: [modelPath], gpuLayers: 0 });
+      const context = createContext(model, contextOptions);
+      const order: string[] = [];
+      const lib = native.lib as { -readonly [Name in keyof typeof native.lib]: (typeof native.lib)[Name] };
+      const { llama_detach_threadpool: detach, llama_free: free } = lib;
+      lib.llama_detach_threadpool = (pointer) => (order.push("detach"), detach(pointer));
+      lib.llama_free = (pointer) => (order.push("context"), free(pointer));
+      const call = vi.spyOn(koffi, "call").mockImplementation(((
+        ...parameters: Parameters<typeof koffi.call>
+      ) => {
+        order.push("pool");
+        return original(...parameters) as unknown;
+      }) as typeof koffi.call);
+      try {
+        (owner === "model" ? model : context).dispose();
+      } finally {
+        lib.llama_detach_threadpool = detach;
+        lib.llama_free = free;
+        call.mockRestore();
+      }
+      expect(order).toEqual(["detach", "pool", "context"]);
+      model.dispose();
+    },
+  );
 
   test("nothing stays loaded when the context cannot be made", () => {
     const tooMany = engineConfig(modelPath, { kvLayout: "streams", maxNumSeqs: 1000, contextWindow: 256 });

@@ -39,15 +39,18 @@ export function checkTextSize(
   if (atLeast >= contextWindow) throw contextLengthExceeded(contextWindow, `at least ${atLeast}`, input);
 }
 
-/** Throws `context_length_exceeded` when the prompt leaves no room for a token (or, with `mayFill`, does not fit). */
+/**
+ * Throws `context_length_exceeded` when the prompt leaves no room for a token (or, with `mayFill`, does not fit). With `isLeast`
+ * the number is a lower bound, and the message says so.
+ */
 export function checkPromptLength(
   nTokens: number,
   contextWindow: number,
   input: InputName,
-  { mayFill = false }: { readonly mayFill?: boolean } = {},
+  { mayFill = false, isLeast = false }: { readonly mayFill?: boolean; readonly isLeast?: boolean } = {},
 ): void {
   if (nTokens < contextWindow || (mayFill && nTokens === contextWindow)) return;
-  throw contextLengthExceeded(contextWindow, String(nTokens), input);
+  throw contextLengthExceeded(contextWindow, isLeast ? `at least ${nTokens}` : String(nTokens), input);
 }
 
 /** OpenAI's words, which clients look for. */

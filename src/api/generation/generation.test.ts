@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { createFakeEngine } from "../../../test/support/fake-engine.ts";
 import type { FakeEngine } from "../../../test/support/fake-engine.ts";
 import type { TokenId } from "../../engine/types.ts";
-import type { FinishedRequest } from "../../observe/metrics.ts";
+import type { FinishedPrompt, FinishedRequest } from "../../observe/metrics.ts";
 import { createGeneration } from "./generation.ts";
 import type { ChoicePlan, GenerationHandlers } from "./generation.ts";
 
@@ -39,6 +39,7 @@ function plan(id: string, more: Partial<ChoicePlan> = {}): ChoicePlan {
     output: {},
     stopTokenIds: new Set<TokenId>(),
     promptIndex: 0,
+    sharesPromptLogprobs: false,
     ...more,
   };
 }
@@ -46,6 +47,7 @@ function plan(id: string, more: Partial<ChoicePlan> = {}): ChoicePlan {
 function create(engine: FakeEngine, choices: readonly ChoicePlan[], more: Partial<GenerationHandlers> = {}) {
   const events: string[] = [];
   const finished: FinishedRequest[] = [];
+  const prompts: FinishedPrompt[] = [];
   let nowMs = 1000;
   const generation = createGeneration(
     {
@@ -55,6 +57,7 @@ function create(engine: FakeEngine, choices: readonly ChoicePlan[], more: Partia
         firstToken: (seconds) => events.push(`first after ${seconds}`),
         interToken: (seconds) => events.push(`next after ${seconds}`),
         finished: (request) => finished.push(request),
+        promptFinished: (prompt) => prompts.push(prompt),
       },
       now: () => nowMs,
       arrivedMs: 1000,
@@ -71,7 +74,7 @@ function create(engine: FakeEngine, choices: readonly ChoicePlan[], more: Partia
     nowMs += afterMs;
     engine.step();
   };
-  return { generation, events, finished, step };
+  return { generation, events, finished, prompts, step };
 }
 
 describe("createGeneration", () => {
@@ -111,11 +114,15 @@ describe("createGeneration", () => {
   test("prompts count once each", () => {
     const engine = createFakeEngine({ pace: "manual", reply: "a" });
     const choices = [plan("a"), plan("b"), plan("c", { promptIndex: 1 })];
-    const { generation, step } = create(engine, choices);
+    const { generation, prompts, step } = create(engine, choices);
     generation.start();
     step(1);
     step(1);
     expect(generation.totals()).toMatchObject({ promptTokens: 6, completionTokens: 3 });
+    expect(prompts).toEqual([
+      { n: 2, maxTokens: 100, mostGeneratedTokens: 1 },
+      { n: 1, maxTokens: 100, mostGeneratedTokens: 1 },
+    ]);
   });
 
   test("cancel ends all choices, silently, as aborted", () => {

@@ -21,6 +21,11 @@ export interface ChoicePlan {
   readonly stopTokenIds: ReadonlySet<TokenId>;
   /** Choices of the same prompt have the same number: its tokens count once. */
   readonly promptIndex: number;
+  /**
+   * The log-probabilities of the prompt, which an earlier choice of the same prompt computes, are this choice's too: its own text
+   * waits for them.
+   */
+  readonly sharesPromptLogprobs: boolean;
 }
 
 /** `finish_reason` of an answer. */
@@ -64,6 +69,8 @@ interface ChoiceState {
   lastTokenMs: number;
   timings: RequestTimings | null;
   isEnded: boolean;
+  /** Updates that wait for the prompt's log-probabilities; null: nothing has to wait. */
+  held: RequestUpdate[] | null;
 }
 
 /** A generation that is not started yet. */
@@ -78,8 +85,10 @@ export function createGeneration(options: GenerationOptions, handlers: Generatio
     lastTokenMs: 0,
     timings: null,
     isEnded: false,
+    held: plan.sharesPromptLogprobs ? [] : null,
   }));
   let nRunning = states.length;
+  let nHeld = options.choices.filter((plan) => plan.sharesPromptLogprobs).length;
 
   const end = (state: ChoiceState, reason: FinishedReason): void => {
     state.isEnded = true;
@@ -96,6 +105,7 @@ export function createGeneration(options: GenerationOptions, handlers: Generatio
         decodeSeconds: timings.decodeMs / 1000,
       }),
     });
+    if (nRunning === 0) observePrompts(states, metrics);
   };
 
   const cancelAll = (reason: FinishedReason): void => {
@@ -178,11 +188,31 @@ export function createGeneration(options: GenerationOptions, handlers: Generatio
   // The engine's client calls this from its own loop, which must not see the errors of one request.
   const onUpdate = (state: ChoiceState, index: number, update: RequestUpdate): void => {
     if (state.isEnded) return;
+    if (state.held !== null && update.finish?.reason !== "error") {
+      state.held.push(update);
+      return;
+    }
     try {
       handleUpdate(state, index, update);
+      if (nHeld > 0 && (update.promptLogprobs !== undefined || state.isEnded)) {
+        sharePromptLogprobs(state, update.promptLogprobs);
+      }
     } catch (error) {
       const message = "the engine's answer could not be read";
       fail(state, new InkstoneError("internal_error", message, { cause: error }));
+    }
+  };
+
+  /** Lets the other choices of the prompt go on. */
+  const sharePromptLogprobs = ({ plan }: ChoiceState, outputs: readonly TokenOutput[] | undefined): void => {
+    for (const [index, other] of states.entries()) {
+      const { held } = other;
+      if (held === null || other.plan.promptIndex !== plan.promptIndex) continue;
+      other.held = null;
+      nHeld--;
+      if (other.isEnded) continue;
+      if (outputs !== undefined) handlers.onPromptLogprobs(index, outputs);
+      for (const update of held) onUpdate(other, index, update);
     }
   };
 
@@ -212,6 +242,19 @@ export function createGeneration(options: GenerationOptions, handlers: Generatio
     cancel: () => cancelAll("abort"),
     totals: () => toTotals(states),
   };
+}
+
+function observePrompts(states: readonly ChoiceState[], metrics: ModelMetrics): void {
+  const prompts = new Map<number, { n: number; maxTokens: number; mostGeneratedTokens: number }>();
+  for (const { plan, nTokens } of states) {
+    const prompt = prompts.get(plan.promptIndex) ?? { n: 0, maxTokens: 0, mostGeneratedTokens: 0 };
+    prompts.set(plan.promptIndex, {
+      n: prompt.n + 1,
+      maxTokens: Math.max(prompt.maxTokens, plan.request.maxTokens),
+      mostGeneratedTokens: Math.max(prompt.mostGeneratedTokens, nTokens),
+    });
+  }
+  for (const prompt of prompts.values()) metrics.promptFinished(prompt);
 }
 
 function toTotals(states: readonly ChoiceState[]): GenerationTotals {

@@ -3,7 +3,7 @@ import type { ReasoningMode } from "../../chat/reasoning-tags.ts";
 import type { TokenId } from "../../engine/types.ts";
 import { InkstoneError } from "../../errors.ts";
 import type { ServedModel } from "../deps.ts";
-import { toSamplingParams, toStops } from "../openai/sampling-fields.ts";
+import { toSamplingParams, toSeed, toStops } from "../openai/sampling-fields.ts";
 import type { SamplingBody } from "../openai/sampling-fields.ts";
 import type { ChoicePlan } from "./generation.ts";
 
@@ -40,7 +40,7 @@ export async function planChoices(options: PlanOptions): Promise<ChoicePlan[]> {
       { param: "stop_token_ids" },
     );
   }
-  toSamplingParams(body, nVocab);
+  const sampling = toSamplingParams(body, nVocab);
   if (body.grammar) await client.checkGrammar(body.grammar);
 
   const output = {
@@ -53,16 +53,19 @@ export async function planChoices(options: PlanOptions): Promise<ChoicePlan[]> {
   return prompts.flatMap((promptTokens, promptIndex) =>
     Array.from({ length: n }, (_, choice): ChoicePlan => {
       const room = contextWindow - promptTokens.length;
+      const maxTokens = Math.min(options.maxTokens ?? room, room);
+      // The prompt is computed anew for its log-probabilities, so one choice asks for them; without tokens there is nothing else to ask.
+      const shares = choice > 0 && options.promptLogprobs >= 0 && maxTokens > 0;
       return {
         request: {
           id: `${id}:${promptIndex * n + choice}`,
           promptTokens,
           outputTokens: [],
-          maxTokens: Math.min(options.maxTokens ?? room, room),
+          maxTokens,
           ignoreEos: body.ignore_eos ?? false,
-          sampling: toSamplingParams(body, nVocab, choice),
+          sampling: { ...sampling, seed: toSeed(body.seed, choice) },
           topLogprobs: options.topLogprobs,
-          promptLogprobs: options.promptLogprobs,
+          promptLogprobs: shares ? -1 : options.promptLogprobs,
           cacheNamespace: options.cacheNamespace,
           priority: body.priority ?? 0,
           alone: false,
@@ -70,6 +73,7 @@ export async function planChoices(options: PlanOptions): Promise<ChoicePlan[]> {
         output,
         stopTokenIds,
         promptIndex,
+        sharesPromptLogprobs: shares,
       };
     }),
   );

@@ -1,7 +1,8 @@
 /** Log-probabilities in the forms of OpenAI's two endpoints and of vLLM. */
+import { createDetokenizer } from "../../chat/detokenizer.ts";
+import type { Detokenizer } from "../../chat/detokenizer.ts";
 import { toTokenText } from "../../chat/logprob-text.ts";
 import type { TokenText } from "../../chat/logprob-text.ts";
-import { vocabularyText } from "../../chat/vocabulary-text.ts";
 import type { TokenId, TokenOutput, VocabularyData } from "../../engine/types.ts";
 
 /** Stands for minus infinity, which JSON has not; the value that OpenAI and vLLM use. */
@@ -37,10 +38,18 @@ export interface CompletionLogprobs {
   readonly text_offset: number[];
 }
 
+/** A prompt that the answer begins with. */
+export interface EchoedPrompt {
+  readonly tokens: readonly TokenId[];
+  readonly text: string;
+  /** The text is the client's own, in which control tokens are written out; else they are not in it. */
+  readonly showsControl: boolean;
+}
+
 /** Builds the lists of one choice; `take` gives what was added since the last call. */
 export interface CompletionLogprobsBuilder {
-  /** The whole prompt, with the log-probabilities of all its tokens but the first. */
-  addPrompt(promptTokens: readonly TokenId[], outputs: readonly TokenOutput[]): void;
+  /** The whole prompt, with the log-probabilities of all its tokens but the first. The choice's text begins with `prompt.text`. */
+  addPrompt(prompt: EchoedPrompt, outputs: readonly TokenOutput[]): void;
   add(outputs: readonly TokenOutput[]): void;
   take(): CompletionLogprobs;
 }
@@ -53,9 +62,10 @@ export function createCompletionLogprobs(vocabulary: VocabularyData): Completion
     top_logprobs: [],
     text_offset: [],
   });
-  const view = vocabularyText(vocabulary);
   let lists = empty();
   let offset = 0;
+  // A token that ends within a character adds nothing yet: offsets are those of the text, not of the tokens.
+  let detokenizer = createDetokenizer(vocabulary);
 
   const addToken = (token: TokenId, logprob: number | null, top: Record<string, number> | null): void => {
     const { token: text } = toTokenText(vocabulary, token);
@@ -63,7 +73,7 @@ export function createCompletionLogprobs(vocabulary: VocabularyData): Completion
     lists.token_logprobs.push(logprob);
     lists.top_logprobs.push(top);
     lists.text_offset.push(offset);
-    if (!view.isHidden(token)) offset += countCodePoints(text);
+    offset += countCodePoints(detokenizer.push([token]));
   };
   const add = (output: TokenOutput): void => {
     const logprob = finite(output.logprob);
@@ -75,10 +85,22 @@ export function createCompletionLogprobs(vocabulary: VocabularyData): Completion
   };
 
   return {
-    addPrompt(promptTokens, outputs) {
-      const [first] = promptTokens;
-      if (first !== undefined) addToken(first, null, null);
+    addPrompt(prompt, outputs) {
+      const [first] = prompt.tokens;
+      detokenizer = promptDetokenizer(vocabulary, prompt);
+      if (first !== undefined) {
+        addToken(first, null, null);
+        // BOS that the tokeniser put before the text is not in it.
+        if (
+          !prompt.text.startsWith(toTokenText(vocabulary, first).token) &&
+          offset > 0 &&
+          isBos(vocabulary, first)
+        )
+          offset = 0;
+      }
       for (const output of outputs) add(output);
+      offset = countCodePoints(prompt.text);
+      detokenizer = createDetokenizer(vocabulary);
     },
     add(outputs) {
       for (const output of outputs) add(output);
@@ -119,6 +141,14 @@ export function toPromptLogprobs(
     return entry;
   });
   return [null, ...entries];
+}
+
+function promptDetokenizer(vocabulary: VocabularyData, { showsControl }: EchoedPrompt): Detokenizer {
+  return createDetokenizer(vocabulary, { startOfText: true, includeControl: showsControl });
+}
+
+function isBos(vocabulary: VocabularyData, token: TokenId): boolean {
+  return token === vocabulary.bos;
 }
 
 /** Length in characters as clients in Python count them. */

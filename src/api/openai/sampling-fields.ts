@@ -1,10 +1,16 @@
 /** The request fields that chat and text completions share, and their way into the engine's words. */
 import { z } from "zod";
-import type { LogitBias, SamplingParams } from "../../engine/types.ts";
+import type { LogitBias, SamplingParams, TokenId } from "../../engine/types.ts";
 import { InkstoneError } from "../../errors.ts";
+import { boundedList, boundedRecord } from "../bounded-schemas.ts";
 
 const seeds = 0xff_ff_ff_ff;
 const maxStops = 64;
+const maxBiases = 1024;
+
+/** Could the value be a token of some vocabulary? */
+export const isTokenId = (value: unknown): value is TokenId =>
+  Number.isInteger(value) && (value as number) >= 0;
 
 /** OpenAI's fields and the extras of llama-server and vLLM, all optional; null is the same as absent. */
 export const samplingFields = {
@@ -29,17 +35,22 @@ export const samplingFields = {
     .nullish()
     .describe("How many last tokens the penalties look at; -1: all. Default 64."),
   seed: z.int().nullish().describe("Equal seeds give equal samples; -1: random. Choice i uses seed + i."),
-  logit_bias: z
-    .record(z.string().regex(/^\d+$/, "has a key that is not a token id"), z.number().min(-100).max(100))
+  logit_bias: boundedRecord(z.number().min(-100).max(100), {
+    max: maxBiases,
+    key: /^(?:0|[1-9]\d{0,9})$/,
+    keyMessage: "is a key that is not a token id",
+  })
     .nullish()
     .describe("Token id to a value that is added to its logit."),
   grammar: z.string().min(1).nullish().describe("GBNF grammar with the rule `root` that the answer follows."),
   ignore_eos: z.boolean().nullish().describe("Do not end at an end-of-generation token."),
   stop: z
-    .union([z.string().min(1), z.array(z.string().min(1)).max(maxStops)])
+    .union([z.string().min(1), boundedList(z.string().min(1), { max: maxStops })])
     .nullish()
     .describe("Texts that end the answer."),
-  stop_token_ids: z.array(z.int().min(0)).max(maxStops).nullish().describe("Tokens that end the answer."),
+  stop_token_ids: boundedList(z.int().min(0), { max: maxStops })
+    .nullish()
+    .describe("Tokens that end the answer."),
   include_stop_str_in_output: z.boolean().nullish().describe("Give out the stop text too. Default false."),
   n: z.int().min(1).max(128).nullish().describe("Number of choices. Default 1."),
   priority: z.int().min(-1000).max(1000).nullish().describe("Lower runs first. Default 0."),
@@ -68,8 +79,8 @@ const samplingSchema = z.object(samplingFields);
 /** A body with the shared fields. */
 export type SamplingBody = z.output<typeof samplingSchema>;
 
-/** The sampling of choice `index`. Throws `invalid_request` for biases of tokens outside the vocabulary. */
-export function toSamplingParams(body: SamplingBody, nVocab: number, index = 0): SamplingParams {
+/** The sampling of all choices but for their seeds. Throws `invalid_request` for biases of tokens outside the vocabulary. */
+export function toSamplingParams(body: SamplingBody, nVocab: number): Omit<SamplingParams, "seed"> {
   return {
     temperature: body.temperature ?? 1,
     topK: Math.max(0, body.top_k ?? 0),
@@ -80,14 +91,13 @@ export function toSamplingParams(body: SamplingBody, nVocab: number, index = 0):
     repeatLastN: body.repeat_last_n ?? 64,
     presencePenalty: body.presence_penalty ?? 0,
     frequencyPenalty: body.frequency_penalty ?? 0,
-    seed: toSeed(body.seed, index),
     logitBias: toLogitBias(body.logit_bias, nVocab),
     grammar: body.grammar ?? null,
   };
 }
 
-/** The engine's seeds have 32 bits, and the largest of them means a random one. */
-function toSeed(seed: number | null | undefined, index: number): number | null {
+/** The seed of choice `index`. The engine's seeds have 32 bits, and the largest of them means a random one. */
+export function toSeed(seed: number | null | undefined, index: number): number | null {
   if (seed === null || seed === undefined || seed === -1) return null;
   return (((seed + index) % seeds) + seeds) % seeds;
 }

@@ -15,6 +15,9 @@ const isTextModality: NeutralTest = (value) =>
   isEmpty(value) || (Array.isArray(value) && value.every((entry) => entry === "text"));
 const isNoChoice: NeutralTest = (value) => isEmpty(value) || value === "none" || value === "auto";
 const isZeroOrEmpty: NeutralTest = (value) => isEmpty(value) || value === 0;
+const isOffOrEmpty: NeutralTest = (value) => isEmpty(value) || value === false;
+const isOnOrEmpty: NeutralTest = (value) => isEmpty(value) || value === true;
+const isOneOrEmpty: NeutralTest = (value) => isEmpty(value) || value === 1;
 
 const commonFields: Readonly<Record<string, NeutralTest>> = {
   response_format: isTextFormat,
@@ -26,6 +29,24 @@ const commonFields: Readonly<Record<string, NeutralTest>> = {
   guided_grammar: isEmpty,
   lora: isEmpty,
   min_tokens: isZeroOrEmpty,
+  // vLLM
+  allowed_token_ids: isEmpty,
+  bad_words: isEmpty,
+  length_penalty: isOneOrEmpty,
+  skip_special_tokens: isOnOrEmpty,
+  spaces_between_special_tokens: isOnOrEmpty,
+  truncate_prompt_tokens: isEmpty,
+  use_beam_search: isOffOrEmpty,
+  // llama-server
+  dry_multiplier: isZeroOrEmpty,
+  dynatemp_range: isZeroOrEmpty,
+  min_keep: isZeroOrEmpty,
+  mirostat: isZeroOrEmpty,
+  n_probs: isZeroOrEmpty,
+  samplers: isEmpty,
+  t_max_predict_ms: isZeroOrEmpty,
+  top_n_sigma: (value) => isZeroOrEmpty(value) || value === -1,
+  xtc_probability: isZeroOrEmpty,
 };
 
 const chatFields: Readonly<Record<string, NeutralTest>> = {
@@ -35,6 +56,9 @@ const chatFields: Readonly<Record<string, NeutralTest>> = {
   functions: isEmpty,
   function_call: isNoChoice,
   audio: isEmpty,
+  chat_template: isEmpty,
+  documents: isEmpty,
+  echo: isOffOrEmpty,
   modalities: isTextModality,
   prediction: isEmpty,
   web_search_options: isEmpty,

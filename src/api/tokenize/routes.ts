@@ -9,6 +9,7 @@ import { InkstoneError } from "../../errors.ts";
 import { chatTemplateOf } from "../chat-templates.ts";
 import type { AppDeps, AppEnv } from "../deps.ts";
 import { findModel } from "../generation/find-model.ts";
+import { checkMessages } from "../openai/chat/check-messages.ts";
 import { tokenizeSegments, toRenderOptions } from "../openai/chat/convert.ts";
 import { readJsonBody } from "../read-json-body.ts";
 import { validate } from "../validation.ts";
@@ -64,9 +65,9 @@ async function toTokens(body: TokenizeBody, client: EngineClient): Promise<Token
   if (typeof body.prompt === "string") {
     return client.tokenize(body.prompt, { addSpecial: body.add_special_tokens ?? true, parseSpecial });
   }
-  const rendered = chatTemplateOf(client.vocabulary).render(
-    toRenderOptions({ ...body, messages: body.messages ?? [] }),
-  );
+  const promptBody = { ...body, messages: body.messages ?? [] };
+  checkMessages(promptBody, client.vocabulary, client.info.contextWindow);
+  const rendered = chatTemplateOf(client.vocabulary).render(toRenderOptions(promptBody));
   const addSpecial = body.add_special_tokens ?? rendered.addSpecial;
   return tokenizeSegments(client, rendered.segments, addSpecial);
 }

@@ -1,6 +1,11 @@
 /** Bodies of POST /tokenize and POST /detokenize: vLLM's fields and llama-server's. */
 import { z } from "zod";
+import { boundedList } from "../bounded-schemas.ts";
 import { chatSchema } from "../openai/chat/schema.ts";
+import { isTokenId } from "../openai/sampling-fields.ts";
+
+/** They are decoded in one go. */
+const maxTokens = 262_144;
 
 const flag = z.boolean().nullish();
 
@@ -24,5 +29,5 @@ export type TokenizeBody = z.output<typeof tokenizeSchema>;
 
 export const detokenizeSchema = z.object({
   model: z.string().nullish(),
-  tokens: z.array(z.int().min(0)).max(4_000_000),
+  tokens: boundedList(z.int().min(0), { max: maxTokens, isGood: isTokenId }),
 });

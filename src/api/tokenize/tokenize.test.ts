@@ -53,7 +53,23 @@ describe("/tokenize", () => {
   });
 });
 
+test("messages that could not be sent to a chat are not rendered here either", async () => {
+  const { postError } = createTestApp({ contextWindow: 20 });
+  const messages = Array.from({ length: 20 }, () => ({ role: "user" }));
+  for (const path of ["/tokenize", "/v1/chat/completions"]) {
+    const error = await postError(path, { messages });
+    expect(error).toMatchObject({ code: "context_length_exceeded", param: "messages" });
+    expect(error.message).toContain("resulted in at least 20 tokens");
+  }
+});
+
 describe("/detokenize", () => {
+  test("more tokens than are decoded in one go", async () => {
+    const tokens = Array.from({ length: 262_145 }, () => 97);
+    const error = await createTestApp().postError("/detokenize", { tokens });
+    expect(error.message).toBe("tokens must have at most 262144 entries, but it is a list of 262145");
+  });
+
   test("both forms of the answer, control tokens shown", async () => {
     const { postOk } = createTestApp();
     expect(await postOk("/detokenize", { tokens: [256, 97, 0xc3, 0xa9] })).toEqual({

@@ -43,6 +43,8 @@ const layoutFacts: KvLayoutFacts = {
   kvBytesPerToken: 23_040,
   maxNumSeqs: 16,
   contextWindow: 2048,
+  kvCacheTokens: null,
+  nVocab: 49_152,
   availableMemoryBytes: 16 * GiB,
   onGpu: false,
   recurrent: false,
@@ -103,7 +105,7 @@ describe("chooseContextWindow", () => {
 
 describe("chooseKvLayout", () => {
   test("streams for small caches", () => {
-    expect(chooseKvLayout(layoutFacts)).toBe("streams");
+    expect(chooseKvLayout("auto", layoutFacts)).toBe("streams");
   });
 
   test.each([
@@ -111,14 +113,23 @@ describe("chooseKvLayout", () => {
     ["more than 15% of the memory", { availableMemoryBytes: 4 * GiB }],
     ["many sequences", { maxNumSeqs: 65, contextWindow: 256 }],
     ["a recurrent state", { recurrent: true }],
+    ["a cache whose size is set", { kvCacheTokens: 16 * 2048 }],
   ])("unified for %s", (_, changes) => {
-    expect(chooseKvLayout({ ...layoutFacts, ...changes })).toBe("unified");
+    expect(chooseKvLayout("auto", { ...layoutFacts, ...changes })).toBe("unified");
+  });
+
+  test("a setting is followed, but not streams in fewer cells than they take", () => {
+    const withCells = (kvCacheTokens: number): KvLayoutFacts => ({ ...layoutFacts, kvCacheTokens });
+    expect(chooseKvLayout("unified", layoutFacts)).toBe("unified");
+    expect(chooseKvLayout("streams", { ...layoutFacts, availableMemoryBytes: 0 })).toBe("streams");
+    expect(chooseKvLayout("streams", withCells(16 * 2048))).toBe("streams");
+    expect(code(() => chooseKvLayout("streams", withCells(16 * 2048 - 1)))).toBe("invalid_config");
   });
 });
 
 describe("shapeCache", () => {
   test("streams: a padded window for each sequence", () => {
-    const shape = shapeCache("streams", { ...layoutFacts, contextWindow: 1000, kvCacheTokens: null });
+    const shape = shapeCache("streams", { ...layoutFacts, contextWindow: 1000 });
     expect(shape).toMatchObject({ cells: 16 * 1024, sequenceTokens: 1000, sequenceIds: 16, nSeqMax: 16 });
   });
 
@@ -131,14 +142,13 @@ describe("shapeCache", () => {
     const shape = shapeCache("unified", {
       ...layoutFacts,
       availableMemoryBytes: 0,
-      kvCacheTokens: null,
     });
     expect(shape.cells).toBe(2048);
   });
 
   test("unified: a share of the memory, on a CPU at most 1 GiB", () => {
     const cells = (changes: Partial<KvLayoutFacts>): number =>
-      shapeCache("unified", { ...layoutFacts, contextWindow: 8192, ...changes, kvCacheTokens: null }).cells;
+      shapeCache("unified", { ...layoutFacts, contextWindow: 8192, ...changes }).cells;
     expect(cells({ availableMemoryBytes: 2 * GiB })).toBe(padCells(GiB / 2 / 23_040));
     expect(cells({})).toBe(padCells(GiB / 23_040));
     expect(cells({ onGpu: true })).toBe(16 * 8192);
@@ -153,8 +163,14 @@ describe("shapeCache", () => {
     }
   });
 
+  test("fewer rows of logits beside those for a large vocabulary", () => {
+    const extra = (nVocab: number): number =>
+      shapeCache("streams", { ...layoutFacts, nVocab }).batchOutputs - layoutFacts.maxNumSeqs;
+    expect([32_000, 49_152, 98_304, 152_064, 1_000_000].map(extra)).toEqual([32, 32, 16, 10, 8]);
+  });
+
   test("a recurrent state exists for as many sequences as run", () => {
-    const shape = shapeCache("unified", { ...layoutFacts, recurrent: true, kvCacheTokens: null });
+    const shape = shapeCache("unified", { ...layoutFacts, recurrent: true });
     expect(shape).toMatchObject({ sequenceIds: 16, nSeqMax: 16 });
   });
 });

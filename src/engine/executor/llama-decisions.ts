@@ -16,8 +16,11 @@ const streamsLimits = { bytes: 2 * GiB, availableShare: 0.15, sequences: 64 };
 const unifiedLimits = { availableShare: 0.25, cpuBytes: GiB };
 /** A context whose buffers are sized for more sequences than this gains nothing from it. */
 const unifiedSequenceBuffers = 32;
-/** Rows of logits that a step can have beside one for each running request (log-probabilities of prompts). */
-const extraOutputs = 32;
+/**
+ * Rows of logits that a step can have beside one for each running request (log-probabilities of prompts): the most, for
+ * vocabularies up to this size, and the fewest, as each costs passes over the whole vocabulary.
+ */
+const extraOutputs = { most: 32, vocabulary: 49_152, fewest: 8 };
 
 /**
  * Bytes of one cell over all layers. From the scalar metadata: a model whose layers differ in their number of KV heads
@@ -70,6 +73,9 @@ export interface KvLayoutFacts {
   readonly kvBytesPerToken: number;
   readonly maxNumSeqs: number;
   readonly contextWindow: number;
+  /** Cells in all that the configuration asks for; null: from the memory at hand. */
+  readonly kvCacheTokens: number | null;
+  readonly nVocab: number;
   readonly availableMemoryBytes: number;
   /** The cache lies in the memory of a GPU. */
   readonly onGpu: boolean;
@@ -78,14 +84,27 @@ export interface KvLayoutFacts {
 }
 
 /**
- * Streams where every request can have a whole context window of its own without much memory: unrelated requests then
- * decode faster, as none scans the cells of another. Else one unified cache.
+ * The layout of the setting. "auto": streams where every request can have a whole context window of its own without much
+ * memory: unrelated requests then decode faster, as none scans the cells of another. Else one unified cache, also where the
+ * number of its cells is set.
+ * Throws `invalid_config` for streams that take more cells than are set.
  */
-export function chooseKvLayout(facts: KvLayoutFacts): KvLayout {
-  const bytes = facts.maxNumSeqs * padCells(facts.contextWindow) * facts.kvBytesPerToken;
+export function chooseKvLayout(setting: KvLayout | "auto", facts: KvLayoutFacts): KvLayout {
+  const { maxNumSeqs, contextWindow, kvCacheTokens } = facts;
+  if (setting === "unified") return setting;
+  if (setting === "streams") {
+    if (kvCacheTokens === null || kvCacheTokens >= maxNumSeqs * contextWindow) return setting;
+    throw new InkstoneError(
+      "invalid_config",
+      `The streams layout takes ${maxNumSeqs} context windows of ${contextWindow} tokens, but the KV cache is to hold only ${kvCacheTokens}.`,
+      { param: "kv-cache-tokens" },
+    );
+  }
+  const bytes = maxNumSeqs * padCells(contextWindow) * facts.kvBytesPerToken;
   const fits =
     bytes <= streamsLimits.bytes && bytes <= streamsLimits.availableShare * facts.availableMemoryBytes;
-  return fits && facts.maxNumSeqs <= streamsLimits.sequences && !facts.recurrent ? "streams" : "unified";
+  const small = fits && maxNumSeqs <= streamsLimits.sequences;
+  return small && !facts.recurrent && kvCacheTokens === null ? "streams" : "unified";
 }
 
 /** Sizes of a context. */
@@ -100,13 +119,11 @@ export interface CacheShape {
   readonly batchOutputs: number;
 }
 
-/** The sizes of a context with this layout; `kvCacheTokens` null: from the memory at hand. */
-export function shapeCache(
-  layout: KvLayout,
-  facts: KvLayoutFacts & { readonly kvCacheTokens: number | null },
-): CacheShape {
+/** The sizes of a context with this layout. */
+export function shapeCache(layout: KvLayout, facts: KvLayoutFacts): CacheShape {
   const { contextWindow, maxNumSeqs } = facts;
-  const batchOutputs = maxNumSeqs + extraOutputs;
+  const scaledOutputs = Math.floor((extraOutputs.most * extraOutputs.vocabulary) / facts.nVocab);
+  const batchOutputs = maxNumSeqs + Math.min(extraOutputs.most, Math.max(extraOutputs.fewest, scaledOutputs));
   if (layout === "streams") {
     return {
       cells: maxNumSeqs * padCells(contextWindow),

@@ -18,6 +18,7 @@ import type {
   StepResult,
 } from "./executor.ts";
 import { holesToFill } from "./llama-decisions.ts";
+import { GrammarCache } from "./llama-grammar.ts";
 import { RequestSampler } from "./llama-sampler.ts";
 import type { SamplingContext } from "./llama-sampler.ts";
 
@@ -65,10 +66,13 @@ export class LlamaExecutor implements Executor {
       batchTokens: context.batchTokens,
       batchOutputs: Math.min(context.batchOutputs, context.batchTokens),
     };
+    const candidates = new Candidates(model, model.facts.nVocab);
     this.#sampling = {
       model,
       context,
-      candidates: new Candidates(model, model.facts.nVocab),
+      candidates,
+      grammars: new GrammarCache({ model, candidates }, context.handle),
+      vocabulary: Int32Array.from({ length: model.facts.nVocab }, (_, token) => token),
       contextTokens: options.sequenceTokens,
       suppressedTokens: suppressedTokens(model),
       randomSeed: () => randomBytes(4).readUInt32LE(),
@@ -198,13 +202,17 @@ export class LlamaExecutor implements Executor {
     const targetOutputs = targets?.map((target, index) =>
       this.#describe(target, firstOutput + index, request.promptLogprobs),
     );
-    let sampled: TokenOutput | null = null;
-    if (row.outputs === "last" || row.sample === true) {
-      const last = countOutputs(row) - 1;
+    const result: RowResult = { requestId, sampled: null, targets: targetOutputs ?? null };
+    if (row.outputs !== "last" && row.sample !== true) return result;
+    const last = countOutputs(row) - 1;
+    try {
       const token = request.sampler.sample(firstOutput + last, firstIndex + last);
-      sampled = this.#describe(token, firstOutput + last, request.topLogprobs);
+      return { ...result, sampled: this.#describe(token, firstOutput + last, request.topLogprobs) };
+    } catch (error) {
+      // A grammar concerns its own request only.
+      if (!(error instanceof InkstoneError) || error.code !== "invalid_grammar") throw error;
+      return { ...result, error: { code: error.code, message: error.message } };
     }
-    return { requestId, sampled, targets: targetOutputs ?? null };
   }
 
   #describe(token: TokenId, output: number, top: number): TokenOutput {

@@ -72,6 +72,7 @@ export function createLlamaExecutor(config: EngineConfig, native: Native): Llama
       sequenceTokens: shape.sequenceTokens,
       sequenceIds: shape.sequenceIds,
     });
+    const { limits } = executor;
     return {
       executor,
       supportsPrefixSharing: !facts.isRecurrent && !facts.isHybrid && facts.nSwa === 0,
@@ -84,10 +85,10 @@ export function createLlamaExecutor(config: EngineConfig, native: Native): Llama
         nCtxTrain: facts.nCtxTrain,
         contextWindow: shape.sequenceTokens,
         kvLayout,
-        kvTotalTokens: executor.limits.kvTotalTokens,
+        kvTotalTokens: limits.kvTotalTokens,
         kvBytes,
-        maxNumSeqs: config.maxNumSeqs,
-        maxNumBatchedTokens: executor.limits.batchTokens,
+        maxNumSeqs: Math.min(config.maxNumSeqs, limits.sequenceIds, limits.batchTokens, limits.batchOutputs),
+        maxNumBatchedTokens: limits.batchTokens,
         flashAttn: context.flashAttn,
         threads,
         processor: describeProcessor(facts.buffers),
@@ -123,12 +124,14 @@ function decide(config: EngineConfig, model: LlamaModel): Decided {
     kvBytesPerToken: bytesPerToken,
     maxNumSeqs: config.maxNumSeqs,
     contextWindow: chooseContextWindow(config.contextWindow, facts.nCtxTrain, config.kvCacheTokens),
+    kvCacheTokens: config.kvCacheTokens,
+    nVocab: facts.nVocab,
     availableMemoryBytes: availableMemory(native, facts, onGpu, config.mmap),
     onGpu,
     recurrent,
   };
-  const kvLayout = config.kvLayout === "auto" ? chooseKvLayout(layoutFacts) : config.kvLayout;
-  const shape = shapeCache(kvLayout, { ...layoutFacts, kvCacheTokens: config.kvCacheTokens });
+  const kvLayout = chooseKvLayout(config.kvLayout, layoutFacts);
+  const shape = shapeCache(kvLayout, layoutFacts);
   const kvBytes = shape.cells * bytesPerToken;
   // The library clears the cache, so that a system which promises more memory than it has would end the process.
   if (!onGpu && kvBytes > layoutFacts.availableMemoryBytes) {

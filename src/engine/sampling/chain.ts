@@ -58,15 +58,18 @@ export function decisiveTokens(links: readonly ChainLink[]): number | null {
 /** The library reads this seed as "a random one". */
 const reservedSeed = 0xffffffff;
 
+/** The seed as the 32 bits that the library takes, never its word for a random one. */
+export function librarySeed(seed: number): number {
+  const bits = seed >>> 0;
+  return bits === reservedSeed ? reservedSeed - 1 : bits;
+}
+
 /**
- * The seed, as 32 bits, of a request that goes on after `nGenerated` tokens: after some not the one it began with, so that
- * the same random numbers are not drawn again.
+ * The seed of a request that goes on after `nGenerated` tokens, where nobody knows how many random numbers these took:
+ * after some not the one it began with, so that the same numbers are not drawn again.
  */
 export function continuedSeed(seed: number, nGenerated: number): number {
-  let mixed = seed >>> 0;
-  if (nGenerated > 0) {
-    mixed = Math.imul(mixed ^ Math.imul(nGenerated, 0x9e3779b1), 0x85ebca6b) >>> 0;
-    mixed = (mixed ^ (mixed >>> 15)) >>> 0;
-  }
-  return mixed === reservedSeed ? reservedSeed - 1 : mixed;
+  if (nGenerated === 0) return librarySeed(seed);
+  const mixed = Math.imul(seed ^ Math.imul(nGenerated, 0x9e3779b1), 0x85ebca6b) >>> 0;
+  return librarySeed(mixed ^ (mixed >>> 15));
 }

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { argmax, logSumExp, nucleusSize, topTokens, withLogprobs } from "./logits.ts";
+import { argmax, logSumExp, topTokens, withLogprobs } from "./logits.ts";
 
 const logitRows = fc
   .array(fc.float({ min: -50, max: 50, noNaN: true }), { minLength: 1, maxLength: 300 })
@@ -43,21 +43,6 @@ describe("topTokens", () => {
 
   test("sorts -Infinity last", () => {
     expect(topTokens(Float32Array.of(-Infinity, 1, -Infinity), 2)).toEqual([1, 0]);
-  });
-});
-
-describe("nucleusSize", () => {
-  const logits = Float32Array.of(Math.log(0.5), Math.log(0.3), Math.log(0.2));
-  const tokenAt = (index: number): number => index;
-
-  test("counts the token that reaches the probability", () => {
-    expect(nucleusSize(logits, 0.4, tokenAt, 3)).toBe(1);
-    expect(nucleusSize(logits, 0.6, tokenAt, 3)).toBe(2);
-    expect(nucleusSize(logits, 0.9, tokenAt, 3)).toBe(3);
-  });
-
-  test("is unknown when the tokens given do not reach it", () => {
-    expect(nucleusSize(logits, 0.6, tokenAt, 1)).toBeNull();
   });
 });
 

@@ -62,25 +62,6 @@ export function topTokens(logits: Float32Array, count: number): TokenId[] {
   return heap.sort((a, b) => (logits[b] as number) - (logits[a] as number) || a - b);
 }
 
-/**
- * How many of the most probable tokens have together at least the probability `p`: tokens are counted in the order of
- * `tokenAt`, which must descend by logit. null when the first `count` do not reach it.
- */
-export function nucleusSize(
-  logits: Float32Array,
-  p: number,
-  tokenAt: (index: number) => TokenId,
-  count: number,
-): number | null {
-  const total = logSumExp(logits);
-  let cumulative = 0;
-  for (let index = 0; index < count; index++) {
-    cumulative += Math.exp((logits[tokenAt(index)] as number) - total);
-    if (cumulative >= p) return index + 1;
-  }
-  return null;
-}
-
 /** A token with its log-probability and those of the `top` most probable tokens. */
 export function withLogprobs(logits: Float32Array, token: TokenId, top: number): TokenOutput {
   const total = logSumExp(logits);

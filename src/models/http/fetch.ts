@@ -2,59 +2,43 @@
 import { readFileSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { Dispatcher } from "undici";
+import type { PipSettings, ProxyAddresses } from "../../config/pip.ts";
 import { InkstoneError } from "../../errors.ts";
-import type { Environment, PipSettings } from "../sources/pip-settings.ts";
 import { toUrl } from "./client.ts";
 import type { HttpFetch } from "./client.ts";
 
 const connectTimeoutMs = 15_000;
 
-/** Addresses of proxies; "" where there is none. */
-export interface ProxySettings {
-  readonly httpProxy: string;
-  readonly httpsProxy: string;
-  /** Hosts that are reached without one, separated by commas. */
-  readonly noProxy: string;
+/** The proxies as URLs. Throws `download_failed` for SOCKS; the message holds no address. */
+export function toProxyUrls({ httpProxy, httpsProxy, noProxy }: ProxyAddresses): ProxyAddresses {
+  return { httpProxy: toProxyUrl(httpProxy), httpsProxy: toProxyUrl(httpsProxy), noProxy };
 }
 
-/** pip's own proxy, else the environment's, in either case of letters. Throws `download_failed` for SOCKS. */
-export function toProxySettings(settings: PipSettings, env: Environment): ProxySettings {
-  const variable = (name: string): string => env[name] || env[name.toUpperCase()] || "";
-  const fallback = variable("all_proxy");
-  const normalise = (proxy: string): string => {
-    if (proxy === "") return "";
-    const url = proxy.includes("://") ? proxy : `http://${proxy}`;
-    const protocol = toUrl(url)?.protocol;
-    if (protocol !== "http:" && protocol !== "https:") {
-      throw new InkstoneError(
-        "download_failed",
-        `A proxy of the kind "${protocol ?? "unknown"}" is set; only http:// and https:// proxies are supported.`,
-      );
-    }
-    return url;
-  };
-  const { proxy } = settings;
-  return {
-    httpProxy: normalise(proxy ?? (variable("http_proxy") || fallback)),
-    httpsProxy: normalise(proxy ?? (variable("https_proxy") || fallback)),
-    noProxy: proxy === null ? variable("no_proxy") : "",
-  };
+function toProxyUrl(proxy: string): string {
+  if (proxy === "") return "";
+  const url = proxy.includes("://") ? proxy : `http://${proxy}`;
+  const protocol = toUrl(url)?.protocol;
+  if (protocol === "http:" || protocol === "https:") return url;
+  throw new InkstoneError(
+    "download_failed",
+    `A proxy of the kind "${protocol ?? "unknown"}" is set; only http:// and https:// proxies are supported.`,
+  );
 }
 
 /** The fetch; the HTTP library is loaded at its first use. */
-export function createPipFetch(settings: PipSettings, env: Environment): HttpFetch {
+export function createPipFetch(settings: PipSettings): HttpFetch {
   let loaded: Promise<HttpFetch> | undefined;
   return async (url, init) => {
-    loaded ??= load(settings, env);
+    loaded ??= load(settings);
     const fetch = await loaded;
     return await fetch(url, init);
   };
 }
 
-async function load(settings: PipSettings, env: Environment): Promise<HttpFetch> {
+async function load(settings: PipSettings): Promise<HttpFetch> {
   const { EnvHttpProxyAgent, fetch } = await import("undici");
-  const proxies = toProxySettings(settings, env);
-  const ca = readAuthorities(settings.certificatePath, env["NODE_EXTRA_CA_CERTS"] || null);
+  const proxies = toProxyUrls(settings.proxies);
+  const ca = readAuthorities(settings.certificatePath, settings.extraCertificatePath);
   const createAgent = (tls: { ca?: string[]; rejectUnauthorized?: boolean }): Dispatcher =>
     new EnvHttpProxyAgent({
       ...proxies,

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { createPathSource } from "./path.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "inkstone-path-"));
-const source = createPathSource({ directory, home: directory });
+const source = createPathSource({ directory, homeDir: directory });
 beforeAll(() => {
   mkdirSync(join(directory, "models"));
   mkdirSync(join(directory, "empty"));

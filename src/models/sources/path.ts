@@ -1,7 +1,6 @@
 /** A path to a GGUF file on this machine, also to one part of a split model. */
 import { readdirSync, statSync } from "node:fs";
 import type { Stats } from "node:fs";
-import { homedir } from "node:os";
 import { basename, dirname, join, resolve, sep } from "node:path";
 import { distance } from "fastest-levenshtein";
 import { InkstoneError } from "../../errors.ts";
@@ -11,18 +10,17 @@ import type { ModelSource, ResolvedModel } from "../types.ts";
 /** What a path is relative to. */
 export interface PathSourceOptions {
   /** Working directory. */
-  readonly directory?: string;
+  readonly directory: string;
   /** What `~` stands for. */
-  readonly home?: string;
+  readonly homeDir: string;
 }
 
 /** The source of references that are paths. */
-export function createPathSource(options: PathSourceOptions = {}): ModelSource {
-  const { directory = ".", home = homedir() } = options;
+export function createPathSource({ directory, homeDir }: PathSourceOptions): ModelSource {
   const toAbsolute = (reference: string): string =>
     resolve(
       directory,
-      reference.replace(/^~(?=$|[/\\])/, () => home),
+      reference.replace(/^~(?=$|[/\\])/, () => homeDir),
     );
   return {
     scheme: "",

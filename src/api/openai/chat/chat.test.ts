@@ -243,13 +243,6 @@ describe("the end", () => {
     expect(engine.requests.map((request) => request.maxTokens)).toEqual([room, room]);
   });
 
-  test("the server's default for max_tokens", async () => {
-    const { postOk, engine } = createTestApp({ settings: { defaultMaxTokens: 9 } });
-    await postOk(path, { messages });
-    await postOk(path, { messages, max_tokens: -1 });
-    expect(engine.requests.map((request) => request.maxTokens)).toEqual([9, 9]);
-  });
-
   test("a stop string ends the answer at the engine too, and is not shown", async () => {
     const { postOk, engine } = createTestApp({ reply: "one STOP two" });
     const answer = await postOk(path, { messages, stop: ["STOP"] });

@@ -4,8 +4,9 @@ import type { ChatTemplate, RenderOptions } from "../../../chat/template.ts";
 import type { EngineClient } from "../../../engine/client.ts";
 import type { TokenId } from "../../../engine/types.ts";
 import { InkstoneError } from "../../../errors.ts";
-import { checkPromptLength, checkTextSize } from "../../generation/context-limit.ts";
-import type { InputName } from "../../generation/context-limit.ts";
+import { checkPromptLength } from "../../generation/context-limit.ts";
+import { mapInGroups, tokenizeGroupSize } from "../../generation/map-in-groups.ts";
+import { checkMessages, messagesInput } from "./check-messages.ts";
 import type { ChatBody } from "./schema.ts";
 
 /** A prompt that fits the context window. */
@@ -26,11 +27,9 @@ export type PromptBody = Pick<
   | "reasoning_format"
 >;
 
-const input: InputName = { noun: "messages", param: "messages" };
-
 /**
  * Renders and tokenises the messages. Rejects with `context_length_exceeded` (for texts that cannot fit: before they are rendered),
- * `template_failed`, `tokenizer_timeout` and what `ChatTemplate.render` throws.
+ * `template_failed`, `template_broken`, `tokenizer_timeout` and what `ChatTemplate.render` throws.
  */
 export async function toChatPrompt(
   body: PromptBody,
@@ -38,10 +37,10 @@ export async function toChatPrompt(
   client: EngineClient,
 ): Promise<ChatPrompt> {
   const { contextWindow } = client.info;
-  checkTextSize(messageTexts(body.messages), client.vocabulary, contextWindow, input);
+  checkMessages(body, client.vocabulary, contextWindow);
   const rendered = template.render(toRenderOptions(body));
   const tokens = await tokenizeSegments(client, rendered.segments, rendered.addSpecial);
-  checkPromptLength(tokens.length, contextWindow, input);
+  checkPromptLength(tokens.length, contextWindow, messagesInput);
   return { tokens, reasoning: body.reasoning_format === "none" ? null : rendered.reasoning };
 }
 
@@ -65,19 +64,10 @@ export async function tokenizeSegments(
   segments: readonly { readonly text: string; readonly parseSpecial: boolean }[],
   addSpecial: boolean,
 ): Promise<TokenId[]> {
-  const lists = await Promise.all(
-    segments.map(({ text, parseSpecial }, index) =>
-      client.tokenize(text, { addSpecial: addSpecial && index === 0, parseSpecial }),
-    ),
+  const lists = await mapInGroups(segments, tokenizeGroupSize, ({ text, parseSpecial }, index) =>
+    client.tokenize(text, { addSpecial: addSpecial && index === 0, parseSpecial }),
   );
   const tokens = lists.length === 1 ? (lists[0] ?? []) : lists.flat();
   if (tokens.length > 0) return tokens;
   throw new InkstoneError("invalid_request", "the messages make an empty prompt", { param: "messages" });
-}
-
-function* messageTexts(messages: ChatBody["messages"]): Iterable<string> {
-  for (const { content } of messages) {
-    if (typeof content === "string") yield content;
-    else for (const part of content ?? []) if (part.text !== undefined) yield part.text;
-  }
 }

@@ -28,7 +28,7 @@ export function addChatRoutes(app: Hono<AppEnv>, deps: AppDeps): void {
       model,
       body,
       prompts: [prompt.tokens],
-      maxTokens: readMaxTokens(body) ?? deps.settings.defaultMaxTokens,
+      maxTokens: readMaxTokens(body),
       topLogprobs,
       promptLogprobs: body.prompt_logprobs ?? -1,
       reasoning: prompt.reasoning,
@@ -60,7 +60,7 @@ export function addChatRoutes(app: Hono<AppEnv>, deps: AppDeps): void {
 }
 
 function readMaxTokens(body: ChatBody): number | null {
-  const maxTokens = body.max_completion_tokens ?? body.max_tokens ?? null;
+  const maxTokens = body.max_completion_tokens ?? body.max_tokens ?? body.n_predict ?? null;
   return maxTokens === -1 ? null : maxTokens;
 }
 

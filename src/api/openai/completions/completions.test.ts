@@ -93,8 +93,21 @@ describe("answers", () => {
       tokens: ["\ufffd", "\ufffd", "A"],
       token_logprobs: [-0.5, -0.5, -0.5],
       top_logprobs: [{ "\ufffd": -0.5 }, { "\ufffd": -0.5 }, { A: -0.5 }],
-      text_offset: [0, 1, 2],
+      text_offset: [0, 0, 1],
     });
+  });
+
+  test("offsets are those of the text, whatever the tokens are", async () => {
+    const reply = "🙂é你!";
+    const { postOk, postStream } = createTestApp({ reply });
+    const bytes = [4, 2, 3, 1];
+    const offsets = (start: number) =>
+      bytes.flatMap((n, index) => Array.from({ length: n }, () => start + index));
+    const whole = await postOk(path, { prompt: "a", logprobs: 0 });
+    expect(whole.choices[0].logprobs.text_offset).toEqual(offsets(0));
+    const events = await postStream(path, { prompt: "🙂<|im_end|>", logprobs: 0, echo: true });
+    const streamed = events.flatMap((event) => event.choices[0].logprobs?.text_offset ?? []);
+    expect(streamed).toEqual([0, 0, 0, 0, 1, ...offsets(11)]);
   });
 });
 
@@ -130,13 +143,60 @@ describe("echo", () => {
     expect(events[1]?.choices[0]).toMatchObject({ text: "c", logprobs: { text_offset: [2] } });
   });
 
+  test("one choice of each prompt computes the prompt's logprobs; all tell them, before their own text", async () => {
+    const { postOk, postStream, engine } = createTestApp({ reply: "x" });
+    const body = { prompt: ["ab", "cd"], n: 3, echo: true, logprobs: 0, prompt_logprobs: 0 };
+    const whole = await postOk(path, body);
+    expect(engine.requests.map((request) => request.promptLogprobs)).toEqual([0, -1, -1, 0, -1, -1]);
+    for (const [index, choice] of whole.choices.entries()) {
+      expect(choice.text).toBe(index < 3 ? "abx" : "cdx");
+      expect(choice.logprobs.token_logprobs).toEqual([null, -0.5, -0.5]);
+      expect(choice.prompt_logprobs).toHaveLength(2);
+    }
+    const events = await postStream(path, body);
+    const textOf = (index: number) =>
+      events.filter((event) => event.choices[0].index === index).map((event) => event.choices[0].text);
+    expect(textOf(2)).toEqual(["ab", "x", ""]);
+    expect(textOf(5)).toEqual(["cd", "x", ""]);
+  });
+
   test("max_tokens 0 may fill the window exactly", async () => {
     const { postOk } = createTestApp({ contextWindow: 3 });
     expect((await postOk(path, { prompt: "abc", echo: true, max_tokens: 0 })).choices[0].text).toBe("abc");
   });
 });
 
+describe("sharing", () => {
+  test("the biases of all choices are one list", async () => {
+    const { postOk, engine } = createTestApp();
+    await postOk(path, { prompt: ["a", "b"], n: 2, seed: 5, logit_bias: { 65: 1 } });
+    const lists = new Set(engine.requests.map((request) => request.sampling.logitBias));
+    expect(lists.size).toBe(1);
+    expect(engine.requests.map((request) => request.sampling.seed)).toEqual([5, 6, 5, 6]);
+  });
+
+  test("n_predict is max_tokens, which wins", async () => {
+    const { postOk, engine } = createTestApp();
+    await postOk(path, { prompt: "a", n_predict: 3 });
+    await postOk(path, { prompt: "a", n_predict: 3, max_tokens: 4 });
+    await postOk("/v1/chat/completions", { messages: [{ role: "user", content: "a" }], n_predict: 5 });
+    expect(engine.requests.map((request) => request.maxTokens)).toEqual([3, 4, 5]);
+  });
+});
+
 describe("refusals", () => {
+  test("very many bad tokens: one error, found at the first", async () => {
+    const prompt = Array.from({ length: 1_000_000 }, () => -1);
+    const error = await createTestApp().postError(path, { prompt });
+    expect(error).toMatchObject({ status: 400, message: "prompt[0] must be at least 0, but it is -1" });
+  });
+
+  test("too many choices are refused before a prompt is tokenised", async () => {
+    const { postError, engine } = createTestApp();
+    await postError(path, { prompt: Array.from({ length: 100 }, () => "a"), n: 100 });
+    expect(engine.nTokenized).toBe(0);
+  });
+
   test.each<[string, object, string, string]>([
     ["suffix", { suffix: "x" }, "unsupported_parameter", "suffix"],
     ["best_of beyond n", { best_of: 3 }, "unsupported_parameter", "best_of"],

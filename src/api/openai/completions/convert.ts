@@ -5,6 +5,7 @@ import type { TokenId } from "../../../engine/types.ts";
 import { InkstoneError } from "../../../errors.ts";
 import { checkPromptLength, checkTextSize } from "../../generation/context-limit.ts";
 import type { InputName } from "../../generation/context-limit.ts";
+import { mapInGroups, tokenizeGroupSize } from "../../generation/map-in-groups.ts";
 import type { CompletionBody } from "./schema.ts";
 
 /** A prompt that fits the context window. */
@@ -12,6 +13,8 @@ export interface CompletionPrompt {
   readonly tokens: readonly TokenId[];
   /** What `echo` gives back. */
   readonly text: string;
+  /** The text is the client's own, in which control tokens are written out. */
+  readonly showsControl: boolean;
 }
 
 const input: InputName = { noun: "prompt", param: "prompt" };
@@ -23,8 +26,10 @@ export async function toCompletionPrompts(
 ): Promise<CompletionPrompt[]> {
   const { contextWindow, nVocab } = client.info;
   const mayFill = body.max_tokens === 0;
-  return Promise.all(
-    listPrompts(body.prompt).map(async (prompt): Promise<CompletionPrompt> => {
+  return mapInGroups(
+    listPrompts(body.prompt),
+    tokenizeGroupSize,
+    async (prompt): Promise<CompletionPrompt> => {
       if (typeof prompt !== "string") {
         const unknown = prompt.find((token) => token >= nVocab);
         if (unknown !== undefined) {
@@ -38,6 +43,7 @@ export async function toCompletionPrompts(
         return {
           tokens: prompt,
           text: body.echo ? detokenize(client.vocabulary, prompt) : "",
+          showsControl: false,
         };
       }
       checkTextSize([prompt], client.vocabulary, contextWindow, input);
@@ -49,12 +55,13 @@ export async function toCompletionPrompts(
         throw new InkstoneError("invalid_request", "the prompt is empty", { param: "prompt" });
       }
       checkPromptLength(tokens.length, contextWindow, input, { mayFill });
-      return { tokens, text: prompt };
-    }),
+      return { tokens, text: prompt, showsControl: true };
+    },
   );
 }
 
-function listPrompts(prompt: CompletionBody["prompt"]): readonly (string | readonly TokenId[])[] {
+/** The prompts of a body. */
+export function listPrompts(prompt: CompletionBody["prompt"]): readonly (string | readonly TokenId[])[] {
   if (typeof prompt === "string") return [prompt];
   const isTokenIds = typeof prompt[0] === "number";
   return isTokenIds ? [prompt as TokenId[]] : (prompt as string[] | TokenId[][]);

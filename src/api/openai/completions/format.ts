@@ -34,7 +34,7 @@ export function createCompletionFormat(options: CompletionFormatOptions): Answer
   const echoesLogprobs = echo && hasLogprobs;
 
   const promptOf = (choice: number): CompletionPrompt =>
-    prompts[Math.floor(choice / choicesPerPrompt)] ?? { tokens: [], text: "" };
+    prompts[Math.floor(choice / choicesPerPrompt)] ?? { tokens: [], text: "", showsControl: false };
   const builders: (CompletionLogprobsBuilder | null)[] = Array.from({ length: nChoices }, () =>
     hasLogprobs ? createCompletionLogprobs(vocabulary) : null,
   );
@@ -47,14 +47,14 @@ export function createCompletionFormat(options: CompletionFormatOptions): Answer
   const takePrompt = (choice: number, outputs: readonly TokenOutput[]): CompletionLogprobs | null => {
     const builder = builders[choice];
     if (!builder || !echo) return null;
-    builder.addPrompt(promptOf(choice).tokens, outputs);
+    builder.addPrompt(promptOf(choice), outputs);
     return builder.take();
   };
 
   const wholeLogprobs = (choice: ChoiceResult, index: number): CompletionLogprobs | null => {
     const builder = builders[index];
     if (!builder) return null;
-    if (echo) builder.addPrompt(promptOf(index).tokens, choice.promptLogprobs ?? []);
+    if (echo) builder.addPrompt(promptOf(index), choice.promptLogprobs ?? []);
     builder.add(choice.tokens);
     return builder.take();
   };

@@ -7,7 +7,7 @@ import { findModel } from "../../generation/find-model.ts";
 import { planChoices } from "../../generation/plan-choices.ts";
 import { answer } from "../answer.ts";
 import { readCacheNamespace, readCompletionBody, toSystemFingerprint } from "../request-context.ts";
-import { toCompletionPrompts } from "./convert.ts";
+import { listPrompts, toCompletionPrompts } from "./convert.ts";
 import { createCompletionFormat } from "./format.ts";
 import { completionSchema } from "./schema.ts";
 import type { CompletionBody } from "./schema.ts";
@@ -20,18 +20,13 @@ const maxChoices = 2048;
 export function addCompletionRoutes(app: Hono<AppEnv>, deps: AppDeps): void {
   app.post("/v1/completions", async (c) => {
     const arrivedMs = deps.now();
-    const body = await readCompletionBody(c, deps, completionSchema, "completions");
+    const given = await readCompletionBody(c, deps, completionSchema, "completions");
+    const body = { ...given, max_tokens: given.max_tokens ?? given.n_predict };
     checkCombination(body);
     const model = findModel(deps.engines, body.model);
-    const prompts = await toCompletionPrompts(body, model.client);
     const n = body.n ?? 1;
-    if (prompts.length * n > maxChoices) {
-      throw new InkstoneError(
-        "invalid_request",
-        `${prompts.length} prompts with n = ${n} make ${prompts.length * n} choices; at most ${maxChoices} are taken`,
-        { param: "n" },
-      );
-    }
+    checkNumberOfChoices(listPrompts(body.prompt).length, n);
+    const prompts = await toCompletionPrompts(body, model.client);
     const echo = body.echo ?? false;
     const topLogprobs = body.logprobs ?? -1;
     const id = `cmpl-${randomUUID()}`;
@@ -72,6 +67,15 @@ export function addCompletionRoutes(app: Hono<AppEnv>, deps: AppDeps): void {
       arrivedMs,
     });
   });
+}
+
+function checkNumberOfChoices(nPrompts: number, n: number): void {
+  if (nPrompts * n <= maxChoices) return;
+  throw new InkstoneError(
+    "invalid_request",
+    `${nPrompts} prompts with n = ${n} make ${nPrompts * n} choices; at most ${maxChoices} are taken`,
+    { param: "n" },
+  );
 }
 
 /** With `max_tokens` 0 the engine has nothing to do but the prompt's log-probabilities, so they are always asked for. */

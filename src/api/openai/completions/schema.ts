@@ -1,8 +1,9 @@
 /** Body of POST /v1/completions. */
 import { z } from "zod";
-import { samplingFields } from "../sampling-fields.ts";
+import { boundedList } from "../../bounded-schemas.ts";
+import { isTokenId, samplingFields } from "../sampling-fields.ts";
 
-const tokenIds = z.array(z.int().min(0)).min(1);
+const tokenIds = boundedList(z.int().min(0), { min: 1, isGood: isTokenId });
 const maxPrompts = 2048;
 
 /** Fields that are not named here are ignored, but for those in `unsupported-fields.ts`. */
@@ -12,8 +13,8 @@ export const completionSchema = z.object({
     .union([
       z.string(),
       tokenIds,
-      z.array(z.string()).min(1).max(maxPrompts),
-      z.array(tokenIds).min(1).max(maxPrompts),
+      boundedList(z.string(), { min: 1, max: maxPrompts }),
+      boundedList(tokenIds, { min: 1, max: maxPrompts }),
     ])
     .describe("A text, its tokens, or a list of either; each prompt of a list gets n choices."),
   max_tokens: z
@@ -21,6 +22,7 @@ export const completionSchema = z.object({
     .min(-1)
     .nullish()
     .describe("Most tokens of an answer; -1: the context window's rest; 0 only with echo. Default 16."),
+  n_predict: z.int().min(-1).nullish().describe("llama-server's name of max_tokens."),
   ...samplingFields,
   best_of: z.int().min(1).nullish().describe("Only the value of n."),
   echo: z.boolean().nullish().describe("Begin the answer with the prompt."),

@@ -1,15 +1,21 @@
 /** The settings of pip that say where packages come from, read as pip reads them. */
-import { readFileSync } from "node:fs";
-import { homedir } from "node:os";
 import { join } from "node:path";
 
-/** Environment variables, passed in. */
-export type Environment = Readonly<Record<string, string | undefined>>;
+import type { Environment } from "./layers.ts";
+import type { ConfigInputs } from "./load.ts";
 
 /** A configuration file that exists. */
 export interface PipFile {
   readonly path: string;
   readonly text: string;
+}
+
+/** Addresses of proxies as they were written, with or without `http://`; "" where there is none. May hold credentials. */
+export interface ProxyAddresses {
+  readonly httpProxy: string;
+  readonly httpsProxy: string;
+  /** Hosts that are reached without one, separated by commas. */
+  readonly noProxy: string;
 }
 
 /** What of pip's settings matters here. */
@@ -23,7 +29,12 @@ export interface PipSettings {
   readonly noIndex: boolean;
   /** Certificate authorities to trust instead of the built-in ones: a PEM file or a directory of them. */
   readonly certificatePath: string | null;
+  /** pip's own proxy, as it was written. */
   readonly proxy: string | null;
+  /** What is gone through: pip's own proxy, else the environment's. */
+  readonly proxies: ProxyAddresses;
+  /** Certificate authorities that Node trusts beside the built-in ones: a PEM file. */
+  readonly extraCertificatePath: string | null;
   readonly timeoutMs: number;
   readonly retries: number;
 }
@@ -63,15 +74,17 @@ export function pipConfigPaths(env: Environment, platform: NodeJS.Platform, home
 
 /** The settings that environment and files make together; the environment is strongest, then the last file. */
 export function parsePipSettings(env: Environment, files: readonly PipFile[]): PipSettings {
-  const values = new Map<string, string>();
+  // As in pip, all files are merged section by section, and then [install] overrules [global].
+  const sections = { global: new Map<string, string>(), install: new Map<string, string>() };
   for (const { text } of files) {
-    for (const section of ["global", "install"]) {
-      for (const [key, value] of parseIni(text).get(section) ?? []) values.set(key, value);
-    }
+    const parsed = parseIni(text);
+    for (const [key, value] of parsed.get("global") ?? []) sections.global.set(key, value);
+    for (const [key, value] of parsed.get("install") ?? []) sections.install.set(key, value);
   }
   const setting = (key: string): string | undefined => {
-    const value = env[`PIP_${key.toUpperCase().replaceAll("-", "_")}`] ?? values.get(key);
-    return value === undefined || value.trim() === "" ? undefined : value.trim();
+    const variable = env[`PIP_${key.toUpperCase().replaceAll("-", "_")}`]?.trim();
+    const value = variable || sections.install.get(key)?.trim() || sections.global.get(key)?.trim();
+    return value === "" ? undefined : value;
   };
   const list = (key: string): string[] => (setting(key) ?? "").split(/\s+/).filter((entry) => entry !== "");
   const number = (key: string): number | undefined => {
@@ -87,19 +100,34 @@ export function parsePipSettings(env: Environment, files: readonly PipFile[]): P
     certificatePath:
       setting("cert") || env["REQUESTS_CA_BUNDLE"] || env["CURL_CA_BUNDLE"] || env["SSL_CERT_FILE"] || null,
     proxy: setting("proxy") ?? null,
+    proxies: proxiesOf(setting("proxy") ?? null, env),
+    extraCertificatePath: env["NODE_EXTRA_CA_CERTS"] || null,
     timeoutMs: timeoutS === undefined || timeoutS === 0 ? defaultTimeoutMs : timeoutS * 1000,
     retries: Math.floor(number("retries") ?? defaultRetries),
   };
 }
 
-/** Reads pip's configuration files of this machine and user. */
-export function readPipSettings(env: Environment): PipSettings {
-  const home = env["HOME"] || homedir();
-  const files = pipConfigPaths(env, process.platform, home).flatMap((path): PipFile[] => {
+function proxiesOf(proxy: string | null, env: Environment): ProxyAddresses {
+  if (proxy !== null) return { httpProxy: proxy, httpsProxy: proxy, noProxy: "" };
+  const variable = (name: string): string => env[name] || env[name.toUpperCase()] || "";
+  return {
+    httpProxy: variable("http_proxy") || variable("all_proxy"),
+    httpsProxy: variable("https_proxy") || variable("all_proxy"),
+    noProxy: variable("no_proxy"),
+  };
+}
+
+/** Reads pip's settings from the environment and its configuration files of this machine and user. */
+export function readPipSettings(
+  inputs: Pick<ConfigInputs, "env" | "readFile" | "homeDir" | "platform">,
+): PipSettings {
+  const { env, platform, homeDir } = inputs;
+  const files = pipConfigPaths(env, platform, homeDir).flatMap((path): PipFile[] => {
     try {
-      return [{ path, text: readFileSync(path, "utf8") }];
+      const text = inputs.readFile(path);
+      return text === null ? [] : [{ path, text }];
     } catch {
-      // pip, too, passes over files that are not there or not readable.
+      // pip, too, passes over files that are not readable.
       return [];
     }
   });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { parsePipSettings, pipConfigPaths } from "./pip-settings.ts";
+import { parsePipSettings, pipConfigPaths, readPipSettings } from "./pip.ts";
 
 const file = (text: string): { path: string; text: string } => ({ path: "pip.conf", text });
 
@@ -12,6 +12,8 @@ describe("files", () => {
       noIndex: false,
       certificatePath: null,
       proxy: null,
+      proxies: { httpProxy: "", httpsProxy: "", noProxy: "" },
+      extraCertificatePath: null,
       timeoutMs: 30_000,
       retries: 5,
     });
@@ -55,6 +57,51 @@ describe("files", () => {
       proxy: "proxy.example:3128",
       noIndex: true,
     });
+  });
+});
+
+describe("precedence", () => {
+  test("[install] of a weaker file overrules [global] of a stronger one", () => {
+    const settings = parsePipSettings({}, [
+      file("[install]\nindex-url = https://install.example"),
+      file("[global]\nindex-url = https://global.example\nretries = 9"),
+    ]);
+    expect(settings).toMatchObject({ indexUrls: ["https://install.example"], retries: 9 });
+  });
+
+  test("what is empty says nothing", () => {
+    const settings = parsePipSettings({ PIP_INDEX_URL: " " }, [
+      file("[global]\nindex-url = https://global.example\n[install]\nindex-url ="),
+    ]);
+    expect(settings.indexUrls).toEqual(["https://global.example"]);
+  });
+});
+
+test("files that are missing or unreadable are passed over", () => {
+  const settings = readPipSettings({
+    env: { NODE_EXTRA_CA_CERTS: "/extra.pem" },
+    platform: "linux",
+    homeDir: "/home/u",
+    readFile: (path) => {
+      if (path === "/etc/pip.conf") throw new Error("EACCES");
+      return path === "/home/u/.config/pip/pip.conf" ? "[global]\nretries = 2" : null;
+    },
+  });
+  expect(settings).toMatchObject({ retries: 2, extraCertificatePath: "/extra.pem" });
+});
+
+test("proxies come from pip, else from the environment in either case of letters", () => {
+  const proxies = (env: Readonly<Record<string, string>>) => parsePipSettings(env, []).proxies;
+  expect(proxies({ HTTPS_PROXY: "http://a:1", http_proxy: "b:2", NO_PROXY: "c" })).toEqual({
+    httpProxy: "b:2",
+    httpsProxy: "http://a:1",
+    noProxy: "c",
+  });
+  expect(proxies({ ALL_PROXY: "http://a:1" }).httpsProxy).toBe("http://a:1");
+  expect(proxies({ PIP_PROXY: "http://p:3", https_proxy: "http://a:1", no_proxy: "c" })).toEqual({
+    httpProxy: "http://p:3",
+    httpsProxy: "http://p:3",
+    noProxy: "",
   });
 });
 
