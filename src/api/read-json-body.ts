@@ -9,7 +9,13 @@ export interface BodyLimits {
 }
 
 /**
- * The body as JSON. Throws `body_too_large` (by Content-Length before anything is read, else as soon as the limit is passed),
+ * What is read and thrown away of a body that is too large: most clients read the answer only after they have sent the
+ * whole body, and a connection that is closed before that loses it.
+ */
+const lingering = { factor: 4, ms: 2_000 };
+
+/**
+ * The body as JSON. Throws `body_too_large` (what is beyond the limit is not kept),
  * `request_timeout`, `invalid_json`, `invalid_request` for one that is nested too deeply or holds too many values, or
  * `interrupted` when the client went away.
  */
@@ -39,6 +45,7 @@ async function readBody(
 ): Promise<Uint8Array> {
   const announcedBytes = Number(request.headers.get("content-length") ?? 0);
   if (announcedBytes > maxBodyBytes) {
+    if (request.body !== null) await discard(request.body.getReader(), lingering.factor * maxBodyBytes);
     throw new InkstoneError(
       "body_too_large",
       `the body has ${announcedBytes} bytes; this server takes at most ${maxBodyBytes}`,
@@ -65,7 +72,8 @@ async function readBody(
       if (done) break;
       sizeBytes += value.byteLength;
       if (sizeBytes > maxBodyBytes) {
-        void reader.cancel().catch(() => {});
+        chunks.length = 0;
+        await discard(reader, lingering.factor * maxBodyBytes);
         throw new InkstoneError(
           "body_too_large",
           `the body has more than the ${maxBodyBytes} bytes that this server takes`,
@@ -80,4 +88,22 @@ async function readBody(
     clearTimeout(timer);
   }
   return Buffer.concat(chunks);
+}
+
+/** Reads to the end, at most `maxBytes` and for a limited time, and keeps nothing. */
+async function discard(reader: ReadableStreamDefaultReader<Uint8Array>, maxBytes: number): Promise<void> {
+  let leftBytes = maxBytes;
+  const timer = setTimeout(() => void reader.cancel().catch(() => {}), lingering.ms);
+  try {
+    while (leftBytes > 0) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      leftBytes -= value.byteLength;
+    }
+    void reader.cancel().catch(() => {});
+  } catch {
+    // The client went away: there is nobody to answer.
+  } finally {
+    clearTimeout(timer);
+  }
 }

@@ -327,3 +327,24 @@ test("in the streams layout ids are taken from the lowest, so that a step is den
   expect(harness.plans.at(-1)!.rows.map((row) => row.sequence)).toEqual([0, 1, 2]);
   harness.drain();
 });
+
+test("in the streams layout a step computes at most eight prompts, in the unified one as many as fit", () => {
+  for (const [kvLayout, prompts] of [
+    ["streams", 8],
+    ["unified", 12],
+  ] as const) {
+    const sizes = {
+      kvLayout,
+      kvTotalTokens: 16 * 128,
+      sequenceIds: 16,
+      batchTokens: 128,
+      maxNumBatchedTokens: 128,
+    };
+    const harness = createHarness({ ...sizes, maxNumSeqs: 16 });
+    for (let i = 0; i < 12; i++) harness.submit(makeRequest(`r${i}`, makeTokens(i, 5), { maxTokens: 4 }));
+    harness.step();
+    expect(harness.plans.at(-1)!.rows).toHaveLength(prompts);
+    harness.drain();
+    harness.checkAnswers();
+  }
+});

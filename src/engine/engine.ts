@@ -8,6 +8,12 @@ import type { Executor } from "./executor/executor.ts";
 import { Scheduler } from "./scheduler/scheduler.ts";
 import type { EngineRequest, EngineStats, RequestUpdate } from "./types.ts";
 
+/**
+ * Streams compute each prompt for itself: a step with many gains nothing and delays the first token of them all. Measured
+ * at depth 1,500 on a CPU: 16 tokens of one stream took 116 ms, of eight 825, of fifteen 1,603.
+ */
+const STREAMS_PROMPT_ROWS = 8;
+
 /** So many steps in which nobody runs although somebody waits are a fault of the plan, not patience. */
 const MOST_EMPTY_STEPS = 1000;
 
@@ -60,6 +66,7 @@ export class Engine {
       maxNumSeqs,
       batchTokens: Math.max(maxNumSeqs, Math.min(options.maxNumBatchedTokens, limits.batchTokens)),
       batchOutputs: limits.batchOutputs,
+      promptRows: limits.kvLayout === "streams" ? STREAMS_PROMPT_ROWS : Infinity,
       sequenceTokens: this.#sequenceTokens,
       prefixCache: options.prefixCache,
       isEndOfGeneration: (token) => executor.isEndOfGeneration(token),

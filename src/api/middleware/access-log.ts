@@ -22,7 +22,7 @@ export function accessLog({ logger, metrics, now }: AppDeps): MiddlewareHandler<
         ...(c.get("apiKey") && { key: c.get("apiKey")?.label }),
       };
       // Probes and scrapes come every few seconds.
-      if (status < 400 && isRoutine(c.req.path)) logger.debug(line, "request");
+      if ((status < 400 || status === 503) && isRoutine(c.req.path)) logger.debug(line, "request");
       else logger.info(line, "request");
     });
     c.set("record", record);

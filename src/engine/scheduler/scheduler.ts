@@ -40,6 +40,8 @@ export interface SchedulerOptions {
   readonly batchTokens: number;
   /** Most rows of logits in one step. */
   readonly batchOutputs: number;
+  /** Most prompts that one step computes beside the sequences that only need their next token. */
+  readonly promptRows: number;
   /** Most tokens of one sequence. */
   readonly sequenceTokens: number;
   /** Keep the cells of finished requests, and share those of running ones. */
@@ -121,19 +123,22 @@ export class Scheduler {
     const rows: PlanRow[] = [];
     let budget = this.#options.batchTokens;
     let outputs = this.#options.batchOutputs;
+    let promptRows = this.#options.promptRows;
+    const hasRoom = (): boolean => budget > 0 && outputs > 0 && promptRows > 0;
     const schedule = (state: RequestState): boolean => {
       const row = planRow(state, budget, outputs, this.#mostTargets);
       if (row === null || !this.#cache.reserve(state.sequence!, row.tokens.length)) return false;
       rows.push(row);
       budget -= row.tokens.length;
       outputs -= outputsOf(row);
+      if (row.tokens.length > 1) promptRows--;
       return true;
     };
 
     this.#giveWayToPriority();
     // a running sequence never waits for room: the one that is served last gives way
     for (const needsPrompt of [false, true]) {
-      for (let i = 0; i < this.#running.length && budget > 0 && outputs > 0; i++) {
+      for (let i = 0; i < this.#running.length && hasRoom(); i++) {
         const state = this.#running[i]!;
         if (state.tokens.length - state.nComputed > 1 !== needsPrompt) continue;
         while (state.sequence !== null && !schedule(state)) {
@@ -143,7 +148,7 @@ export class Scheduler {
         }
       }
     }
-    this.#admit(schedule, () => budget > 0 && outputs > 0, nowMs);
+    this.#admit(schedule, hasRoom, nowMs);
     this.#planned = rows;
     return { operations: this.#cache.takeOperations(), rows };
   }
