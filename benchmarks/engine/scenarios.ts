@@ -70,7 +70,7 @@ function cpuShares(before: CpuReading, after: CpuReading): CpuShares {
   return { client, server, others: Math.max(0, share(({ busyS }) => busyS) - client - server) };
 }
 
-/** Starts a contender, warms it up, measures, and stops it in any case. */
+/** Starts a contender, warms it up (long enough for a JIT to have compiled what runs), measures, and stops it in any case. */
 async function measured<T>(
   contender: Contender,
   measure: (server: ChildServer) => Promise<T>,
@@ -78,7 +78,7 @@ async function measured<T>(
   const server = await contender.start();
   try {
     const warmUp = randomTokens(createRandom(0), 64);
-    await streamCompletion({ url: server.url, prompt: warmUp, maxTokens: 16 });
+    await streamCompletion({ url: server.url, prompt: warmUp, maxTokens: 256 });
     const before = readCpu(server);
     const value = await measure(server);
     const cpu = cpuShares(before, readCpu(server));
