@@ -2,6 +2,7 @@
  * The engine of one model as the API sees it. Implemented by `host/` over child processes. No method blocks, and none
  * loads the native library in the calling process.
  */
+import type { TokenizeOptions } from "../native/vocabulary.ts";
 import type {
   EngineInfo,
   EngineRequest,
@@ -11,12 +12,7 @@ import type {
   VocabularyData,
 } from "./types.ts";
 
-export interface TokenizeOptions {
-  /** Add the tokens that the model wants at the start (BOS). */
-  readonly addSpecial: boolean;
-  /** Read text such as "<|im_start|>" as its control token. */
-  readonly parseSpecial: boolean;
-}
+export type { TokenizeOptions } from "../native/vocabulary.ts";
 
 export type EngineState = "starting" | "ready" | "restarting" | "failed" | "stopping" | "stopped";
 

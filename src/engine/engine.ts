@@ -4,6 +4,7 @@
  */
 import { InkstoneError } from "../errors.ts";
 import { createCache } from "./cache/create-cache.ts";
+import { mostRunning } from "./executor/executor.ts";
 import type { Executor } from "./executor/executor.ts";
 import { Scheduler } from "./scheduler/scheduler.ts";
 import type { EngineRequest, EngineStats, RequestUpdate } from "./types.ts";
@@ -51,12 +52,7 @@ export class Engine {
     this.#executor = executor;
     this.#options = options;
     this.#sequenceTokens = Math.min(limits.sequenceTokens, limits.kvTotalTokens);
-    const maxNumSeqs = Math.min(
-      options.maxNumSeqs,
-      limits.sequenceIds,
-      limits.batchTokens,
-      limits.batchOutputs,
-    );
+    const maxNumSeqs = mostRunning(limits, options.maxNumSeqs);
     this.#scheduler = new Scheduler({
       cache: createCache(limits.kvLayout, {
         totalTokens: limits.kvTotalTokens,

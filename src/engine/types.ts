@@ -189,25 +189,4 @@ export interface EngineInfo {
   readonly loadMs: number;
 }
 
-/**
- * The vocabulary as data, so that the server turns tokens into text without the library.
- * Token i's bytes are `pieces.subarray(offsets[i], offsets[i + 1])`.
- */
-export interface VocabularyData {
-  readonly nTokens: number;
-  readonly pieces: Uint8Array;
-  /** nTokens + 1 entries. */
-  readonly offsets: Uint32Array;
-  /** 1 where the token is a control token (its text is not shown to clients). */
-  readonly isControl: Uint8Array;
-  /** Tokens that end a generation. */
-  readonly endOfGeneration: readonly TokenId[];
-  /** -1 where the model has none. */
-  readonly bos: TokenId;
-  readonly eos: TokenId;
-  readonly addBos: boolean;
-  /** The model's own Jinja template, or null. */
-  readonly chatTemplate: string | null;
-  /** Scalar GGUF metadata as text, such as "general.name". */
-  readonly metadata: Readonly<Record<string, string>>;
-}
+export type { VocabularyData } from "../native/vocabulary.ts";

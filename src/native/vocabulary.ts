@@ -12,13 +12,16 @@ export interface TokenizeOptions {
   readonly parseSpecial: boolean;
 }
 
-/** A vocabulary as plain data. Token i's bytes are `pieces.subarray(offsets[i], offsets[i + 1])`. */
-export interface ExportedVocabulary {
+/**
+ * The vocabulary as data, so that the server turns tokens into text without the library.
+ * Token i's bytes are `pieces.subarray(offsets[i], offsets[i + 1])`.
+ */
+export interface VocabularyData {
   readonly nTokens: number;
   readonly pieces: Uint8Array;
   /** nTokens + 1 entries. */
   readonly offsets: Uint32Array;
-  /** 1 where the token is a control token. */
+  /** 1 where the token is a control token (its text is not shown to clients). */
   readonly isControl: Uint8Array;
   /** Tokens that end a generation. */
   readonly endOfGeneration: readonly number[];
@@ -26,8 +29,9 @@ export interface ExportedVocabulary {
   readonly bos: number;
   readonly eos: number;
   readonly addBos: boolean;
+  /** The model's own Jinja template, or null. */
   readonly chatTemplate: string | null;
-  /** Scalar GGUF metadata as text. */
+  /** Scalar GGUF metadata as text, such as "general.name". */
   readonly metadata: Readonly<Record<string, string>>;
 }
 
@@ -61,7 +65,7 @@ export function tokenize(model: LlamaModel, text: string, options: TokenizeOptio
 }
 
 /** The whole vocabulary as plain data. */
-export function exportVocabulary(model: LlamaModel): ExportedVocabulary {
+export function exportVocabulary(model: LlamaModel): VocabularyData {
   const { lib } = model.native;
   const { facts, vocabulary } = model;
   const pieces = new ByteList();

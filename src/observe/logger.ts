@@ -49,18 +49,6 @@ export function createLogger(options: LoggerOptions): Logger {
   );
 }
 
-/** A logger that drops everything. */
-export function createSilentLogger(): Logger {
-  const logger: Logger = {
-    debug: () => {},
-    info: () => {},
-    warn: () => {},
-    error: () => {},
-    child: () => logger,
-  };
-  return logger;
-}
-
 const colors: Readonly<Record<string, string>> = {
   trace: "\u001b[90m",
   debug: "\u001b[90m",

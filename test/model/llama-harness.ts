@@ -9,25 +9,13 @@ import type {
   TokenId,
   TokenOutput,
 } from "../../src/engine/types.ts";
+import { greedy } from "../../src/engine/testing/requests.ts";
 import type { Native } from "../../src/native/library.ts";
 import { loadModel } from "../../src/native/model.ts";
 import type { LlamaModel } from "../../src/native/model.ts";
 import { exportVocabulary, tokenize } from "../../src/native/vocabulary.ts";
 
-export const greedy: SamplingParams = {
-  temperature: 0,
-  topK: 0,
-  topP: 1,
-  minP: 0,
-  typicalP: 1,
-  repeatPenalty: 1,
-  repeatLastN: 64,
-  presencePenalty: 0,
-  frequencyPenalty: 0,
-  seed: null,
-  logitBias: [],
-  grammar: null,
-};
+export { greedy };
 
 export function engineConfig(modelPath: string, changes: Partial<EngineConfig> = {}): EngineConfig {
   return {

@@ -21,7 +21,7 @@ import { locateNative } from "../../src/native/packages.ts";
 import { checkGrammar } from "../../src/native/grammar.ts";
 import type { LlamaModel } from "../../src/native/model.ts";
 import { exportVocabulary, tokenize } from "../../src/native/vocabulary.ts";
-import type { ExportedVocabulary, TokenizeOptions } from "../../src/native/vocabulary.ts";
+import type { VocabularyData, TokenizeOptions } from "../../src/native/vocabulary.ts";
 import { engineConfig } from "./llama-harness.ts";
 import { testModelPath } from "./model-path.ts";
 
@@ -29,7 +29,7 @@ let modelPath: string;
 let native: Native;
 let vocabulary: {
   tokenize(input: string, options: TokenizeOptions): Int32Array;
-  exportVocabulary(): ExportedVocabulary;
+  exportVocabulary(): VocabularyData;
   checkGrammar(grammar: string): void;
 };
 let directory: string;

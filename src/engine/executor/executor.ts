@@ -33,6 +33,11 @@ export interface ExecutorLimits {
   readonly batchOutputs: number;
 }
 
+/** How many sequences can run at once: the setting, as far as these limits allow it. */
+export function mostRunning(limits: ExecutorLimits, maxNumSeqs: number): number {
+  return Math.min(maxNumSeqs, limits.sequenceIds, limits.batchTokens, limits.batchOutputs);
+}
+
 export interface Executor {
   readonly limits: ExecutorLimits;
   /** Prepares the sampler of a request; throws `invalid_grammar` for a grammar that does not compile. */

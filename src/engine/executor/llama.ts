@@ -14,6 +14,7 @@ import {
   kvBytesPerToken,
   shapeCache,
 } from "./llama-decisions.ts";
+import { mostRunning } from "./executor.ts";
 import { LlamaExecutor } from "./llama-executor.ts";
 import { defaultThreads } from "./llama-threads.ts";
 
@@ -87,7 +88,7 @@ export function createLlamaExecutor(config: EngineConfig, native: Native): Llama
         kvLayout,
         kvTotalTokens: limits.kvTotalTokens,
         kvBytes,
-        maxNumSeqs: Math.min(config.maxNumSeqs, limits.sequenceIds, limits.batchTokens, limits.batchOutputs),
+        maxNumSeqs: mostRunning(limits, config.maxNumSeqs),
         maxNumBatchedTokens: limits.batchTokens,
         flashAttn: context.flashAttn,
         threads,

@@ -1,21 +1,9 @@
 import { describe, expect, test } from "vitest";
+import { greedy } from "../testing/requests.ts";
 import type { SamplingParams } from "../types.ts";
 import { continuedSeed, decisiveTokens, describeChain, librarySeed } from "./chain.ts";
 
-const neutral: SamplingParams = {
-  temperature: 1,
-  topK: 0,
-  topP: 1,
-  minP: 0,
-  typicalP: 1,
-  repeatPenalty: 1,
-  repeatLastN: 64,
-  presencePenalty: 0,
-  frequencyPenalty: 0,
-  seed: null,
-  logitBias: [],
-  grammar: null,
-};
+const neutral: SamplingParams = { ...greedy, temperature: 1 };
 const context = { contextTokens: 2048, suppressedTokens: [], seed: 5 };
 const kinds = (sampling: Partial<SamplingParams>): string[] =>
   describeChain({ ...neutral, ...sampling }, context).map((link) => link.kind);
